@@ -1,0 +1,83 @@
+# Everything sets itself up: `make demo` or `make test` on a fresh Debian 12, as root, is all it takes.
+# Set-up runs again only when pyproject.toml, this file or the relay's source change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := build/stamps
+
+# Open vSwitch with its tools; nft for masquerading; a static C compiler for the CNI executable (libc6-dev) and its
+# sanitizers (from gcc); the reference CNI plugins to compare with.
+PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps $(PYTHON)-venv gcc make libc6-dev \
+	containernetworking-plugins
+# Only the benchmarks need these: the peers, and a load generator.
+BENCH_PACKAGES := iperf3 ovn-central ovn-host
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint format types architecture generated bench clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/packages $(STAMPS)/python build/weft ## Debian packages, .venv and the CNI executable
+
+demo: setup ## A two-node cluster on this machine, shown and torn down again
+	@$(BIN)/python -m cli.demo
+
+test: setup ## All tests (as root: they use network namespaces and Open vSwitch)
+	@$(BIN)/python -m pytest -q
+
+check: lint types architecture generated ## Everything that is checked without running Weft
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: setup
+	@$(BIN)/mypy
+
+architecture: setup
+	@$(BIN)/lint-imports
+
+generated: setup
+	@$(BIN)/python -m openflow.document --check
+	@$(BIN)/python -m cli.settings_page --check
+	@$(BIN)/python -m cli.reference --check
+
+bench: setup $(STAMPS)/bench-packages ## All benchmarks; writes bench/results.md
+	@$(BIN)/python -m bench all
+
+clean: ## Remove what set-up made, but not the Debian packages
+	rm -rf build $(VENV) *.egg-info
+
+# Installing is skipped where everything is there, so that a machine without a package mirror can build.
+define install
+	@missing=$$(for each in $(1); do dpkg -s $$each >/dev/null 2>&1 || echo $$each; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing Debian packages:" $$missing; \
+		test "$$(id -u)" = 0 || { echo "run make as root: packages are missing" >&2; exit 1; }; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+endef
+
+$(STAMPS)/packages: Makefile
+	$(call install,$(PACKAGES))
+	@# kubectl may be there from elsewhere; Debian's is kubernetes-client.
+	@command -v kubectl >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq kubernetes-client
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/bench-packages: Makefile
+	$(call install,$(BENCH_PACKAGES))
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/python: pyproject.toml Makefile | $(STAMPS)/packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --disable-pip-version-check -e '.[dev]'
+	@mkdir -p $(@D) && touch $@
+
+build/weft: cni/relay.c cni/Makefile | $(STAMPS)/packages
+	@$(MAKE) -s -C cni weft
