@@ -1,0 +1,87 @@
+"""Asks ovs-vswitchd through its control socket, as ovs-appctl does, without a fork.
+
+The protocol is one JSON-RPC request and its reply (ovs-appctl(8), lib/unixctl.c). The `ovs` package has a client
+for it which waits for ever; a switch that hangs is just when people ask, so this one has a time limit.
+"""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from ovsdb.errors import OvsdbError
+
+TIMEOUT_SECONDS = 10.0
+_CHUNK = 1 << 16
+
+
+class NoAnswer(OvsdbError):  # noqa: N818  (reads as what happened)
+    """ovs-vswitchd does not run, or does not answer; the message names the socket and the reason."""
+
+
+class CommandRefused(OvsdbError):  # noqa: N818
+    """ovs-vswitchd does not take a command; the message is its own."""
+
+
+def ask(rundir: Path, command: str, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> str:
+    """What ovs-vswitchd of this run directory answers. NoAnswer: it does not; CommandRefused: it does not want to."""
+    path = socket_of(rundir)
+    request = json.dumps({"id": 0, "method": command, "params": list(arguments)})
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(timeout)
+            sock.connect(str(path))
+            sock.sendall(request.encode())
+            reply = _reply(sock)
+    except PermissionError as e:
+        raise NoAnswer(f"{path}: permission denied; this needs root") from e
+    except OSError as e:
+        raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e.strerror or 'not in time'}") from e
+    except ValueError as e:
+        raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e}") from e
+    if reply.get("error") is not None:
+        raise CommandRefused(f"ovs-vswitchd: {str(reply['error']).strip()}")
+    return str(reply.get("result") or "")
+
+
+def rundir_of(remote: str) -> Path:
+    """The run directory of the Open vSwitch whose database is at this local remote."""
+    return Path(remote.removeprefix("unix:")).parent
+
+
+def version(rundir: Path) -> str:
+    """Version of ovs-vswitchd; "" when it cannot be asked.
+
+    Open_vSwitch.ovs_version is written by start-up scripts, which private and containerised switches do not run.
+    """
+    try:
+        # "ovs-vswitchd (Open vSwitch) 3.1.0"
+        words = ask(rundir, "version", timeout=2.0).split()
+    except OvsdbError:
+        return ""
+    return words[-1] if words else ""
+
+
+def socket_of(rundir: Path) -> Path:
+    """The control socket of the ovs-vswitchd that runs now: its name has the process id."""
+    pidfile = rundir / "ovs-vswitchd.pid"
+    try:
+        return rundir / f"ovs-vswitchd.{int(pidfile.read_text())}.ctl"
+    except FileNotFoundError as e:
+        raise NoAnswer(f"{pidfile}: no such file; is ovs-vswitchd running?") from e
+    except (OSError, ValueError) as e:
+        raise NoAnswer(f"{pidfile}: {e}") from e
+
+
+def _reply(sock: socket.socket) -> dict[str, Any]:
+    """The one JSON object that the daemon sends; it keeps the connection open, so its end is found by parsing."""
+    held = b""
+    while chunk := sock.recv(_CHUNK):
+        held += chunk
+        if held.rstrip().endswith(b"}"):
+            try:
+                reply: dict[str, Any] = json.loads(held)
+            except ValueError:
+                continue
+            return reply
+    raise ValueError("the connection was closed in the middle of an answer")

@@ -1,0 +1,261 @@
+"""The rows of a node's bridge, brought about in one idempotent transaction.
+
+What is there already and right is not written again; what belongs to others is left alone and reported; what would
+take pods off the network to change is refused with an error that says how to go on.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ovsdb.errors import OvsdbError
+from ovsdb.rows import (
+    GATEWAY_PORT,
+    NODE,
+    TRANSPORT_ADDRESSES,
+    TUNNEL_PORT,
+    VERSION,
+    IpAddress,
+    is_pod_port,
+)
+from ovsdb.txn import Handle, Txn
+
+MINIMUM_OVS: Final = (2, 17)
+# 1.5 is what Weft speaks; the others let plain `ovs-ofctl` look at a node without being told a version.
+PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
+# Milliseconds. The least that Open vSwitch allows: a controller that comes back is found within a second.
+CONTROLLER_BACKOFF_MS: Final = 1000
+CONTROLLER_PROBE_MS: Final = 5000
+
+
+class BridgeError(OvsdbError):
+    """The switch cannot be what the settings ask for; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelConfig:
+    """The overlay: encapsulation, UDP port, and the node's own address (None: Open vSwitch picks it by route)."""
+
+    kind: Literal["geneve", "vxlan"] = "geneve"
+    dst_port: int = 6081
+    local_ip: IpAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportConfig:
+    """The bridge that the userspace datapath sends tunnels through, with the node's uplink as its port.
+
+    The host's addresses and routes move from `interface` to the bridge's own device; `addressing` (the agent's own
+    text) is remembered in the database first, so that a crash loses none. Give "", and what was remembered is kept.
+    """
+
+    interface: str
+    mac: str
+    addressing: str = ""
+    bridge: str = "br-phy"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    """What a node's bridge shall be. `mtu` is the pods', in bytes; `controllers` are OpenFlow targets.
+
+    A `unix:` target must lie in Open vSwitch's own run directory: it ignores others.
+    """
+
+    name: str
+    node: str
+    version: str
+    datapath_id: int
+    datapath_type: Literal["netdev", "system"]
+    controllers: tuple[str, ...]
+    tunnel: TunnelConfig
+    gateway_mac: str
+    mtu: int
+    transport: TransportConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """What was found: the switch's version ("" when it tells none), others' ports, the transport's addressing."""
+
+    ovs_version: str
+    foreign: tuple[str, ...]
+    transport_addressing: str
+
+
+def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> Ensured:
+    """Compose the rows. `version`: of ovs-vswitchd, for a database in which nobody has noted it.
+
+    BridgeError: Open vSwitch is too old or lacks what is asked for, or the bridge is another node's or of another
+    datapath type, or a port of ours sits on another bridge.
+    """
+    root = txn.root()
+    found = txn.get(root, "ovs_version") or version
+    _check_switch(txn, config, found)
+    bridge = _bridge(txn, config)
+    _set_controllers(txn, bridge, config.controllers)
+    tunnel = {"type": config.tunnel.kind, "options": tunnel_options(config.tunnel)}
+    gateway = {"type": "internal", "mac": config.gateway_mac, "mtu_request": config.mtu}
+    _ensure_port(txn, bridge, TUNNEL_PORT, tunnel)
+    _ensure_port(txn, bridge, GATEWAY_PORT, gateway)
+    _transport(txn, config)
+    remembered = remembered_addressing(txn, config.transport.bridge) if config.transport else ""
+    return Ensured(found, tuple(foreign_ports(txn, bridge)), remembered)
+
+
+def remembered_addressing(txn: Txn, bridge: str) -> str:
+    """The text that `TransportConfig.addressing` was last given; "" when there is none."""
+    row = txn.find("Bridge", bridge)
+    return "" if row is None else str(txn.get(row, "external_ids").get(TRANSPORT_ADDRESSES, ""))
+
+
+def tunnel_options(tunnel: TunnelConfig) -> dict[str, str]:
+    """Interface.options of the tunnel port: destination and key come from each flow."""
+    options = {"remote_ip": "flow", "key": "flow", "csum": "true", "dst_port": str(tunnel.dst_port)}
+    return options | ({"local_ip": str(tunnel.local_ip)} if tunnel.local_ip else {})
+
+
+def bridge_mac(datapath_id: int) -> str:
+    """The bridge's own MAC (other_config:hwaddr), so that it does not follow the ports that come and go.
+
+    Locally administered, from the node's digest; the first two bytes differ from those of the router's MAC.
+    """
+    return ":".join(f"{byte:02x}" for byte in (0x0E, 0x62, *(datapath_id & 0xFFFFFFFF).to_bytes(4, "big")))
+
+
+def check_version(version: str) -> None:
+    """BridgeError when `version` ("3.1.0") is older than Weft can work with. An unknown version ("") passes."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if version and numbers is None:
+        raise BridgeError(f"Open_vSwitch.ovs_version = {version!r} is no version number")
+    if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM_OVS:
+        least = ".".join(map(str, MINIMUM_OVS))
+        raise BridgeError(f"Open vSwitch {version} is too old: Weft needs {least} or newer; upgrade it on this node")
+
+
+def foreign_ports(txn: Txn, bridge: Handle) -> list[str]:
+    """Names of ports on the bridge that are not Weft's, sorted."""
+    ours = {TUNNEL_PORT, GATEWAY_PORT, txn.get(bridge, "name")}
+    others = [port for port in txn.get(bridge, "ports") if txn.get(port, "name") not in ours]
+    return sorted(txn.get(port, "name") for port in others if not _is_pods(txn, port))
+
+
+def _is_pods(txn: Txn, port: Handle) -> bool:
+    rows = txn.get(port, "interfaces")
+    return any(is_pod_port({"external_ids": txn.get(row, "external_ids")}) for row in rows)
+
+
+def _check_switch(txn: Txn, config: BridgeConfig, version: str) -> None:
+    check_version(version)
+    # Both lists are ovs-vswitchd's; they are empty when it has never run on this database.
+    for column, wanted in (("datapath_types", config.datapath_type), ("iface_types", config.tunnel.kind)):
+        offered = txn.get(txn.root(), column)
+        if offered and wanted not in offered:
+            raise BridgeError(
+                f"this Open vSwitch has no {wanted!r} (Open_vSwitch.{column} = {', '.join(sorted(offered))})"
+            )
+
+
+def _bridge(txn: Txn, config: BridgeConfig) -> Handle:
+    columns = {"fail_mode": "secure", "protocols": list(PROTOCOLS)}
+    other_config = {
+        "datapath-id": f"{config.datapath_id:016x}",
+        "hwaddr": bridge_mac(config.datapath_id),
+        # In-band control would add hidden flows that let controller traffic pass every table.
+        "disable-in-band": "true",
+    }
+    external_ids = {NODE: config.node, VERSION: config.version}
+    bridge = txn.find("Bridge", config.name)
+    if bridge is None:
+        bridge = _new_bridge(txn, config.name, config.datapath_type)
+    else:
+        _check_same(txn, bridge, config.datapath_type, config.node)
+    txn.update(bridge, columns)
+    txn.set_keys(bridge, "other_config", other_config)
+    txn.set_keys(bridge, "external_ids", external_ids)
+    return bridge
+
+
+def _check_same(txn: Txn, bridge: Handle, datapath_type: str, node: str) -> None:
+    name = txn.get(bridge, "name")
+    has = txn.get(bridge, "datapath_type") or "system"
+    if has != datapath_type:
+        raise BridgeError(
+            f"bridge {name} has datapath_type={has}, the settings say {datapath_type}: changing it would cut off"
+            f" every pod; drain the node and `ovs-vsctl del-br {name}`, or set it back"
+        )
+    owner = txn.get(bridge, "external_ids").get(NODE, node)
+    if owner != node:
+        raise BridgeError(
+            f"bridge {name} belongs to node {owner!r}, this is {node!r}: if the node was renamed, drain it and"
+            f" `ovs-vsctl del-br {name}`; if not, two agents share one Open vSwitch"
+        )
+
+
+def _new_bridge(txn: Txn, name: str, datapath_type: str) -> Handle:
+    if txn.find("Port", name) is not None:
+        raise BridgeError(f"bridge {name} cannot be made: another bridge has a port of that name; delete the port")
+    local = _new_port(txn, name, {"type": "internal"})
+    bridge = txn.insert("Bridge", {"name": name, "datapath_type": datapath_type, "ports": [local]})
+    txn.link(txn.root(), "bridges", bridge)
+    return bridge
+
+
+def _new_port(txn: Txn, name: str, interface: Mapping[str, Any]) -> Handle:
+    row = txn.insert("Interface", {"name": name, **interface})
+    return txn.insert("Port", {"name": name, "interfaces": [row]})
+
+
+def add_port(txn: Txn, bridge: Handle, name: str, interface: Mapping[str, Any]) -> None:
+    """A new port with one interface of these columns. BridgeError: the name is taken."""
+    if txn.find("Port", name) is not None or txn.find("Interface", name) is not None:
+        raise BridgeError(f"port {name} is there already, and is something else; delete it or rename")
+    txn.link(bridge, "ports", _new_port(txn, name, interface))
+
+
+def _ensure_port(txn: Txn, bridge: Handle, name: str, interface: Mapping[str, Any]) -> None:
+    port = txn.find("Port", name)
+    if port is None:
+        add_port(txn, bridge, name, interface)
+        return
+    if port not in txn.get(bridge, "ports"):
+        on = txn.get(bridge, "name")
+        raise BridgeError(f"port {name} is on another bridge than {on}: `ovs-vsctl del-port {name}` and start again")
+    txn.update(txn.get(port, "interfaces")[0], interface)
+
+
+def _set_controllers(txn: Txn, bridge: Handle, targets: Iterable[str]) -> None:
+    """Rows of targets that stay are kept: making one anew would drop its connection."""
+    settings = {
+        "connection_mode": "out-of-band",
+        "max_backoff": CONTROLLER_BACKOFF_MS,
+        "inactivity_probe": CONTROLLER_PROBE_MS,
+    }
+    present = {txn.get(row, "target"): row for row in txn.get(bridge, "controller")}
+    for target in dict.fromkeys(targets):
+        row = present.pop(target, None)
+        if row is None:
+            txn.link(bridge, "controller", txn.insert("Controller", {"target": target, **settings}))
+        else:
+            txn.update(row, settings)
+    for row in present.values():
+        txn.unlink(bridge, "controller", row)
+
+
+def _transport(txn: Txn, config: BridgeConfig) -> None:
+    """The transport bridge, with what it is to remember."""
+    transport = config.transport
+    if transport is None:
+        return
+    bridge = txn.find("Bridge", transport.bridge)
+    if bridge is None:
+        bridge = _new_bridge(txn, transport.bridge, config.datapath_type)
+    else:
+        _check_same(txn, bridge, config.datapath_type, config.node)
+    # An ordinary learning switch, with the uplink's MAC so that neighbours and switches see no change.
+    txn.update(bridge, {"fail_mode": "standalone"})
+    txn.set_keys(bridge, "other_config", {"hwaddr": transport.mac})
+    remembered = {TRANSPORT_ADDRESSES: transport.addressing} if transport.addressing else {}
+    txn.set_keys(bridge, "external_ids", {NODE: config.node, **remembered})
+    _ensure_port(txn, bridge, transport.interface, {"type": ""})
