@@ -1,0 +1,112 @@
+"""What a runtime tells about the pod, and asks for it: CNI_ARGS, `args.cni` and `runtimeConfig`.
+
+Three ways lead to the same facts (the CNI project's CONVENTIONS.md): CNI_ARGS, the oldest, is beaten by
+`args.cni` in the configuration, which is beaten by `runtimeConfig`, the result of a declared capability.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import Any
+
+from cni.errors import CniError, ErrorCode
+from cni.fields import field, fold, invalid, show
+
+_KUBERNETES_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+
+
+@dataclass(frozen=True, slots=True)
+class PodArgs:
+    """Who the container is to Kubernetes. Empty text where the runtime did not say."""
+
+    namespace: str = ""
+    pod: str = ""
+    uid: str = ""
+    infra_container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """Addresses (at most one of a family) and a unicast MAC that somebody asks for.
+
+    What cannot be granted must be refused, not ignored; the keys, where it was asked, are for that refusal.
+    """
+
+    ips: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    mac: str = ""
+    ips_key: str = dataclass_field(default="ips", compare=False)
+    mac_key: str = dataclass_field(default="mac", compare=False)
+
+
+def parse_args(text: str) -> dict[str, str]:
+    """CNI_ARGS: `K=V` pairs between semicolons, in any order; values may hold `=`. Errors: CniError 4."""
+    args: dict[str, str] = {}
+    for pair in filter(None, text.split(";")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise CniError(ErrorCode.INVALID_ENVIRONMENT, f"CNI_ARGS: {show(pair)}: expected KEY=VALUE")
+        args[key.strip()] = value
+    return args
+
+
+def parse_pod(args: Mapping[str, str], conf: Mapping[str, Any]) -> PodArgs:
+    """The pod in CNI_ARGS and `args.cni`. Unknown keys are left alone. Errors: CniError 4 or 7."""
+    known = {key: _twin(args, conf, "K8S_POD_" + key) for key in ("NAMESPACE", "NAME", "UID", "INFRA_CONTAINER_ID")}
+    for key in ("NAMESPACE", "NAME"):
+        if known[key] and not _KUBERNETES_NAME.fullmatch(known[key]):
+            raise CniError(
+                ErrorCode.INVALID_ENVIRONMENT,
+                f"CNI_ARGS: K8S_POD_{key}={show(known[key])}: not a Kubernetes name",
+            )
+    return PodArgs(known["NAMESPACE"], known["NAME"], known["UID"], known["INFRA_CONTAINER_ID"])
+
+
+def _twin(args: Mapping[str, str], conf: Mapping[str, Any], key: str) -> str:
+    return field(_args_cni(conf), key, str, "", where="args.cni.") or args.get(key, "")
+
+
+def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:
+    args = field(conf, "args", dict[str, Any], {})
+    return field(args, "cni", dict[str, Any], {}, where="args.")
+
+
+def parse_requested(args: Mapping[str, str], conf: Mapping[str, Any], runtime: Mapping[str, Any]) -> Requested:
+    """Addresses and MAC asked for; the strongest source that names them wins. Errors: CniError 7."""
+    sources = (
+        ("runtimeConfig.", fold(runtime)),
+        ("args.cni.", fold(_args_cni(conf))),
+        ("CNI_ARGS.", _legacy(args)),
+    )
+    all_ips = [(ips, where + "ips") for where, source in sources if (ips := _ips(source, where))]
+    all_macs = [(mac, where + "mac") for where, source in sources if (mac := _mac(source, where))]
+    (ips, ips_key), (mac, mac_key) = (*all_ips, ((), "ips"))[0], (*all_macs, ("", "mac"))[0]
+    return Requested(ips, mac, ips_key, mac_key)
+
+
+def _legacy(args: Mapping[str, str]) -> dict[str, Any]:
+    """CNI_ARGS in the form of the other two: `IP` is a comma-separated list."""
+    ips = [ip for ip in args.get("IP", "").split(",") if ip]
+    return {"ips": ips, "mac": args.get("MAC", "")}
+
+
+def _ips(source: Mapping[str, Any], where: str) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    texts = field(source, "ips", list[str], [], where=where)
+    try:
+        ips = tuple(ip_interface(text) for text in texts)
+    except ValueError as e:
+        raise invalid(where + "ips", texts, str(e)) from e
+    if len({ip.version for ip in ips}) < len(ips):
+        raise invalid(where + "ips", texts, "a pod has one address of each family")
+    return ips
+
+
+def _mac(source: Mapping[str, Any], where: str) -> str:
+    mac = field(source, "mac", str, "", where=where)
+    if mac and not _MAC.fullmatch(mac):
+        raise invalid(where + "mac", mac, "expected six hexadecimal bytes between colons")
+    if mac and (int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00"):
+        raise invalid(where + "mac", mac, "an interface needs a unicast address")
+    return mac.lower()
