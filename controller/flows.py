@@ -1,0 +1,52 @@
+"""The flows of an owner on a node's bridge: a pure function of the cluster's state."""
+
+from collections.abc import Iterator
+
+from controller.cluster import Cluster
+from controller.identity import UNKNOWN, identity_of
+from controller.owners import Kind, Owner
+from kube.membership import NodeFacts
+from openflow.features import base, node, pod
+from openflow.fields import OfPort
+from openflow.flow import Flow
+from openflow.net import gateway_address
+
+
+def flows(cluster: Cluster, where: str, owner: Owner) -> tuple[Flow, ...]:
+    """The flows of `owner` on the bridge of node `where`; none when it is not there or not usable."""
+    bridge = cluster.bridges.get(where)
+    if bridge is None:
+        return ()
+    if owner.kind is Kind.PIPELINE:
+        return tuple(base.flows(bridge.system_ports()))
+    if owner.kind is Kind.NODE:
+        return tuple(_node_flows(cluster, where, owner.name))
+    return tuple(_port_flows(cluster, where, owner.name))
+
+
+def _node_flows(cluster: Cluster, where: str, name: str) -> Iterator[Flow]:
+    facts = cluster.membership.nodes.get(name)
+    ports = cluster.bridges[where].system_ports()
+    if facts is None:
+        return
+    if name == where:
+        if ports.gateway is not None:
+            yield from node.gateway_flows(_gateway(facts, ports.gateway))
+    elif facts.tunnel_ip is not None and ports.tunnel is not None:
+        yield from node.remote_flows(node.Remote(name, facts.pod_cidrs, facts.tunnel_ip, ports.tunnel))
+
+
+def _gateway(facts: NodeFacts, port: OfPort) -> node.Gateway:
+    addresses = tuple(gateway_address(cidr) for cidr in facts.pod_cidrs)
+    return node.Gateway(facts.name, facts.pod_cidrs, addresses, port)
+
+
+def _port_flows(cluster: Cluster, where: str, name: str) -> Iterator[Flow]:
+    port = cluster.bridges[where].usable(name)
+    if port is None or port.number is None:
+        return
+    known = cluster.pod_of(where, port)
+    if known is None and port.namespace:
+        return  # Unknown means dropped: no flow before the Pod, hence its identity, is known.
+    identity = UNKNOWN if known is None else identity_of(known)
+    yield from pod.flows(pod.LocalPod(port.namespace, port.pod, OfPort(port.number), port.mac, port.ips, identity))

@@ -1,0 +1,242 @@
+"""weft-controller: wires the core to Kubernetes, to the nodes' databases and to their switches.
+
+Edges post events into one queue; one thread, this one, takes them out, lets the core work out what they mean, and
+has the edges carry out its commands.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import singledispatchmethod
+
+from controller import commands as c
+from controller.core import Core, Patience
+from controller.metrics import Metrics
+from controller.nodes import NodeDatabases
+from controller.reports import FLOW_REFUSED
+from controller.settings import ControllerSettings
+from daemon import logs, memory, settings
+from daemon.health import Health, HealthServer
+from kube import endpoint
+from kube.changes import Change as KubeChange
+from kube.changes import Disconnected
+from kube.client import ApiClient
+from kube.errors import KubeError
+from kube.events import About, Notice, event
+from kube.membership import Problem
+from kube.reflector import Reflector
+from kube.resources import NAMESPACES, NODES, PODS
+from openflow.channel import ChangeApplied, ChannelEvent, FlowsDumped, Listener, SwitchConnected, SwitchGone
+
+log = logs.get("weft.controller")
+
+TICK_SECONDS = 1.0
+
+
+class Controller:
+    """The running controller. `run` returns after `stop`."""
+
+    def __init__(self, chosen: ControllerSettings) -> None:
+        self._queue: queue.SimpleQueue[c.Event | None] = queue.SimpleQueue()
+        self._core = Core(Patience(audit=chosen.audit_seconds))
+        self._metrics = Metrics()
+        self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
+        self._reflectors = [Reflector(self._client, kind, self._kube) for kind in (NODES, NAMESPACES, PODS)]
+        self._nodes = NodeDatabases(chosen.bridge, self._queue.put)
+        self._listener = Listener(chosen.openflow_listen, self._openflow)
+        health = Health(self._metrics.registry, self._live, self._ready)
+        self._health = HealthServer(chosen.health_address, health)
+        self._told: queue.SimpleQueue[Problem] = queue.SimpleQueue()
+        self._asked: dict[int, float] = {}
+        self._beat = time.monotonic()
+
+    def run(self) -> None:
+        self._nodes.start()
+        self._listener.start()
+        for reflector in self._reflectors:
+            reflector.start()
+        threading.Thread(target=self._tell_kubernetes, name="events", daemon=True).start()
+        self._health.start()
+        log.info("controller started", pid=os.getpid(), health_port=self._health.port)
+        self._serve()
+        self._nodes.stop()
+        self._listener.stop()
+        self._health.close()
+
+    def stop(self) -> None:
+        self._queue.put(None)
+
+    def _serve(self) -> None:
+        due = time.monotonic()
+        while True:
+            now = self._beat = time.monotonic()
+            if now >= due:
+                due = now + TICK_SECONDS
+                self._take(c.Tick(now))
+                self._count()
+            try:
+                event = self._queue.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                continue
+            if event is None:
+                return
+            self._take(event)
+
+    def _take(self, taken: c.Event) -> None:
+        started = time.monotonic()
+        try:
+            for command in self._core.handle(taken):
+                self._carry_out(command)
+        except Exception:
+            # One event's defect must not end the programming of all nodes.
+            log.exception("event failed", kind=type(taken).__name__)
+        self._metrics.handling.labels(type(taken).__name__).observe(time.monotonic() - started)
+
+    def _carry_out(self, command: c.Command) -> None:
+        try:
+            self._do(command)
+        except Exception:
+            # The commands behind it are other nodes': they must not be lost with it.
+            log.exception("command failed", kind=type(command).__name__)
+
+    @singledispatchmethod
+    def _do(self, command: c.Command) -> None:
+        raise TypeError(f"unknown command {command!r}")
+
+    @_do.register
+    def _watch(self, command: c.Watch) -> None:
+        self._nodes.watch(command.node, command.remote)
+
+    @_do.register
+    def _unwatch(self, command: c.Unwatch) -> None:
+        self._nodes.unwatch(command.node)
+        with suppress(KeyError):
+            self._metrics.flows.remove(command.node)
+
+    @_do.register
+    def _announce(self, command: c.Announce) -> None:
+        self._nodes.announce(command.node, command.port, command.container)
+
+    @_do.register
+    def _read_flows(self, command: c.ReadFlows) -> None:
+        self._asked[id(command.session)] = time.monotonic()
+        command.session.dump_flows()
+
+    @_do.register
+    def _send_flows(self, command: c.SendFlows) -> None:
+        change = command.change
+        self._metrics.flow_mods.labels(command.node, "add").inc(len(change.add))
+        self._metrics.flow_mods.labels(command.node, "delete").inc(len(change.delete))
+        if command.repair:
+            self._metrics.repairs.labels(command.node).inc(len(change))
+        self._asked[id(command.session)] = time.monotonic()
+        command.session.apply(change)
+        log.info(
+            "flows sent", node=command.node, added=len(change.add), deleted=len(change.delete), repair=command.repair
+        )
+
+    @_do.register
+    def _refuse(self, command: c.Refuse) -> None:
+        self._metrics.refused.inc()
+        command.session.refuse(command.reason)
+
+    @_do.register
+    def _report(self, command: c.Report) -> None:
+        problem = command.problem
+        self._metrics.problems.labels(problem.reason).inc()
+        if problem.reason == FLOW_REFUSED:
+            self._metrics.failures.labels(problem.key).inc()
+        log.warning("problem", kind=problem.kind, key=problem.key, reason=problem.reason, message=problem.message)
+        self._told.put(problem)
+
+    def _tell_kubernetes(self) -> None:
+        """Record problems as Events, one after the other: the API server is not to be hurried by its own trouble."""
+        while True:
+            problem = self._told.get()
+            notice = Notice(problem.reason, problem.message)
+            try:
+                self._client.create_event(event(about(problem), notice, "weft-controller", datetime.now(UTC)))
+            except KubeError as e:
+                log.warning("event not recorded", key=problem.key, error=str(e))
+
+    def _kube(self, change: KubeChange) -> None:
+        if isinstance(change, Disconnected):
+            log.warning("watch interrupted", kind=change.kind, reason=change.reason)
+        self._queue.put(change)
+
+    def _openflow(self, told: ChannelEvent) -> None:
+        match told:
+            case SwitchConnected(session):
+                self._metrics.connected.inc()
+                log.info("switch connected", datapath=f"{session.datapath_id:016x}")
+                self._queue.put(c.SwitchUp(session))
+            case SwitchGone(session):
+                self._metrics.connected.dec()
+                log.info("switch gone", datapath=f"{session.datapath_id:016x}")
+                self._queue.put(c.SwitchDown(session))
+            case FlowsDumped(session, flows):
+                self._metrics.reading.observe(self._waited(session))
+                self._queue.put(c.Dumped(session, flows))
+            case ChangeApplied(session, failures):
+                self._metrics.programming.observe(self._waited(session))
+                self._queue.put(c.Applied(session, tuple(c.FlowRefused(f.key, f.reason) for f in failures)))
+
+    def _waited(self, session: c.Session) -> float:
+        now = time.monotonic()
+        return now - self._asked.pop(id(session), now)
+
+    def _count(self) -> None:
+        cluster = self._core.cluster
+        self._metrics.nodes.set(len(cluster.membership.nodes))
+        self._metrics.pods.set(len(cluster.pods))
+        for node in cluster.bridges:
+            self._metrics.flows.labels(node).set(self._core.flow_count(node))
+
+    def _live(self) -> Sequence[str]:
+        silence = time.monotonic() - self._beat
+        problems = [f"the event loop has been busy for {silence:.0f} s"] if silence > 30 else []
+        if not all(reflector.alive for reflector in self._reflectors):
+            problems.append("a watch of Kubernetes objects has ended: see the log")
+        return problems
+
+    def _ready(self) -> Sequence[str]:
+        missing = sorted({"Node", "Pod", "Namespace"} - self._core.listed)
+        return [f"{kind}s have not been listed yet" for kind in missing]
+
+
+def about(problem: Problem) -> About:
+    """The Kubernetes object on which to tell of a problem: of ports and switches, it is their Node."""
+    if problem.kind in ("Pod", "Namespace"):
+        namespace, _, name = problem.key.rpartition("/")
+        return About(problem.kind, name, namespace)
+    node = problem.key.partition("/")[0]
+    # As the kubelet does: `kubectl describe node` looks for Events by this uid.
+    return About("Node", node, uid=node)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    chosen = settings.load(ControllerSettings, sys.argv[1:], prog="weft-controller")
+    logs.configure(chosen.log_level)
+    memory.calm_collector()
+    try:
+        controller = Controller(chosen)
+    except (OSError, KubeError, ValueError) as e:
+        # What the settings name cannot be had: a socket, a kubeconfig.
+        print(f"weft-controller: {e}", file=sys.stderr)
+        raise SystemExit(2) from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: controller.stop())
+    controller.run()
+    log.info("controller stopped")
+    os._exit(0)  # os-ken's threads have no way to end
+
+
+if __name__ == "__main__":
+    main()

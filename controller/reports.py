@@ -1,0 +1,87 @@
+"""What the operator is told of, once: each problem when it appears, and again only after it went away."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from controller import commands as c
+from controller.plan import what
+from kube import changes as kube
+from kube.membership import Problem
+from openflow.codec import cookie_of
+from openflow.flow import is_ours
+
+FLOW_REFUSED = "FlowRefused"
+FOREIGN_NAMED = 3
+"""How many foreign flows a report names; somebody's script may have left thousands."""
+
+
+class Reports:
+    """The problems that stand, by topic and by the key of the object they are about."""
+
+    def __init__(self) -> None:
+        self._standing: dict[tuple[str, str], frozenset[Problem]] = {}
+
+    def known(self, topic: str, key: str) -> frozenset[Problem]:
+        return self._standing.get((topic, key), frozenset())
+
+    def tell(self, topic: str, key: str, problems: Iterable[Problem]) -> Iterator[c.Command]:
+        """Report those that are new; no problems: all is in order."""
+        before = self._standing.pop((topic, key), frozenset())
+        now = frozenset(problems)
+        if now:
+            self._standing[topic, key] = now
+        for problem in sorted(now - before, key=lambda p: (p.reason, p.message)):
+            yield c.Report(problem)
+
+    def tell_all(self, topic: str, problems: Iterable[Problem], within: str = "") -> Iterator[c.Command]:
+        """Report on all objects of a topic whose keys start with `within`: those not named are in order."""
+        by_key: defaultdict[str, list[Problem]] = defaultdict(list)
+        for problem in problems:
+            by_key[problem.key].append(problem)
+        standing = {key for about, key in self._standing if about == topic and key.startswith(within)}
+        for key in sorted(by_key.keys() | standing):
+            yield from self.tell(topic, key, by_key[key])
+
+    def readable(self, event: kube.Listed | kube.Applied | kube.Deleted) -> Iterator[c.Command]:
+        """An object that could not be read can be now, or is gone."""
+        topic = unreadable(event.kind)
+        if isinstance(event, kube.Listed):
+            over = [key for about, key in self._standing if about == topic and key not in event.refused]
+        else:
+            over = [event.object.meta.key if isinstance(event, kube.Applied) else event.key]
+        for key in over:
+            yield from self.tell(topic, key, ())
+
+
+def unreadable(kind: str) -> str:
+    """The topic of objects that cannot be read."""
+    return f"unreadable {kind}"
+
+
+def refused_flows(node: str, failures: Iterable[c.FlowRefused]) -> frozenset[Problem]:
+    """Flows that the node's switch did not take."""
+    return frozenset(Problem("Switch", node, FLOW_REFUSED, _refusal(failure)) for failure in failures)
+
+
+def _refusal(failure: c.FlowRefused) -> str:
+    return f"{failure.reason}: {what(failure.key) if failure.key else 'the change as a whole'}"
+
+
+def foreign_flows(node: str, flows: Mapping[bytes, bytes]) -> Iterable[Problem]:
+    """Flows on the node's switch that are not Weft's."""
+    strange = sorted(key for key, body in flows.items() if not is_ours(cookie_of(body)))
+    if strange:
+        some = "; ".join(map(what, strange[:FOREIGN_NAMED])) + ("; ..." if len(strange) > FOREIGN_NAMED else "")
+        text = (
+            f"{len(strange)} flows on the bridge are not Weft's and are removed: nothing else may write to this"
+            f" bridge ({some})"
+        )
+        yield Problem("Switch", node, "ForeignFlows", text)
+
+
+def stranger(datapath: int) -> str:
+    """Why a switch that nobody knows is turned away."""
+    return (
+        f"datapath id {datapath:016x} is in no Node's weft.dev/datapath-id annotation: it is not a bridge of this"
+        " cluster, or its agent cannot reach the Kubernetes API"
+    )

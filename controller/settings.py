@@ -1,0 +1,43 @@
+"""Settings of weft-controller."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from daemon.logs import Level
+
+
+class ControllerSettings(Struct, frozen=True, kw_only=True):
+    """weft-controller programs the Open vSwitch bridges of a Kubernetes cluster's nodes."""
+
+    api_server: Annotated[
+        str | None, Meta(description="URL of a Kubernetes API server that asks for no credentials (the lab's).")
+    ] = None
+    kubeconfig: Annotated[
+        str | None,
+        Meta(description="Kubeconfig file. Without it and api-server: the cluster that this process runs in."),
+    ] = None
+    openflow_listen: Annotated[
+        str,
+        Meta(description="Where switches connect to: unix:/path, or tcp:address:port on a loopback address."),
+    ] = "unix:/run/weft/openflow.sock"
+    bridge: Annotated[str, Meta(description="Name of the bridge on every node.")] = "br-int"
+    health_address: Annotated[
+        str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
+    ] = "127.0.0.1:9440"
+    audit_seconds: Annotated[
+        float,
+        Meta(ge=1, description="Seconds between two comparisons of a switch's flows with what they should be."),
+    ] = 60.0
+    log_level: Annotated[Level, Meta(description="Least severe log lines to write.")] = "info"
+
+    def __post_init__(self) -> None:
+        if self.api_server and self.kubeconfig:
+            raise ValueError("api-server and kubeconfig exclude each other: give one")
+        kind, _, address = self.openflow_listen.partition(":")
+        if kind not in ("unix", "tcp"):
+            raise ValueError(f"openflow-listen {self.openflow_listen!r}: write unix:/path or tcp:address:port")
+        if kind == "tcp" and not address.startswith(("127.", "[::1]", "localhost:")):
+            raise ValueError(
+                f"openflow-listen {self.openflow_listen!r}: OpenFlow without TLS is for loopback addresses only"
+            )
