@@ -1,0 +1,302 @@
+"""Attaching pods: what ADD, DEL, CHECK, GC and STATUS do, each one linear story.
+
+The switch's database is the only ledger: an address is taken by committing the pod's port row and free when the
+row is gone. Between the choice of an address and the commit of its row it is held in memory; an agent that dies in
+between has committed nothing, so nothing leaks.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
+
+from cni.errors import CniError, ErrorCode
+from cni.netconf import Add, Check, Del, Gc
+from cni.requested import Requested
+from cni.result import Interface, IpConfig, Result, Route
+from node_agent import wiring
+from node_agent.bridge import NodeBridge, NotInTime
+from node_agent.ipam import Exhausted, IPAddress, Pools, Unavailable, gateway_address
+from node_agent.netns import NetNs, NotANamespace
+from node_agent.wiring import InterfaceExists
+from openflow.constants import GATEWAY_MAC, ROUTER_MAC
+from ovsdb.errors import OvsdbError, OvsdbUnavailable
+from ovsdb.rows import AttachmentKey, PodPort, port_name
+
+COMMIT_SECONDS = 5.0
+PROGRAM_SECONDS = 8.0
+"""How long ADD waits for the controller; the runtime hears of it well before its own patience ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNetwork:
+    """What pods on this node get. `mtu` in bytes."""
+
+    pools: Pools
+    mtu: int
+    userspace_datapath: bool
+
+
+Measure = Callable[[str], None]
+"""Called with the name of each step of an ADD or DEL as it ends."""
+
+
+def _unmeasured(step: str) -> None:
+    return
+
+
+class Attacher:
+    """Carries out attachment requests; methods may be called from many threads at once."""
+
+    def __init__(self, switch: NodeBridge, network: Callable[[], NodeNetwork], seed: int) -> None:
+        self._switch = switch
+        self._network = network
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._held: dict[AttachmentKey, tuple[IPAddress, ...]] = {}
+        self._last: Sequence[IPAddress] = ()
+        self._busy: set[AttachmentKey] = set()
+        self._idle = threading.Condition()
+
+    def add(self, command: Add, measure: Measure = _unmeasured) -> Result:
+        """CNI ADD: returns when the pod's first packet will meet its flows. Raises CniError; nothing is left then."""
+        key = _key(command)
+        pod = command.attachment.args
+        if not pod.namespace or not pod.pod:
+            raise CniError(
+                ErrorCode.INVALID_ENVIRONMENT,
+                "CNI_ARGS has no K8S_POD_NAMESPACE and K8S_POD_NAME: Weft attaches Kubernetes pods",
+            )
+        with self._turn(key), _explained(), ExitStack() as undo:
+            netns = undo.enter_context(_open(command))
+            name = port_name(pod.namespace, pod.pod, key)
+            self._drop_stale(name, key)
+            network = self._network()
+            ips = undo.enter_context(self._hold(key, network, command.requested))
+            mac = _granted_mac(command.requested) or pod_mac(key)
+            port = PodPort(name, key, pod.namespace, pod.pod, pod.uid, mac, ips, command.attachment.netns)
+            measure("allocate")
+            with ExitStack() as failed:
+                self._wire(port, network, netns, failed, measure)
+                failed.pop_all()
+        return _result(port, network)
+
+    def _wire(self, port: PodPort, network: NodeNetwork, netns: NetNs, failed: ExitStack, measure: Measure) -> None:
+        attachment = _attachment(port, network)
+        failed.callback(wiring.create(attachment, netns))
+        measure("veth")
+        # The switch opens its end while the pod's end is being configured.
+        committed = self._switch.add_port(port)
+        failed.callback(lambda: self._switch.del_port(port.name).result(COMMIT_SECONDS))
+        wiring.configure(attachment, netns)
+        measure("configure")
+        committed.result(COMMIT_SECONDS)
+        measure("commit")
+        self._switch.wait_programmed(port.name, port.key.container, PROGRAM_SECONDS)
+        measure("program")
+
+    def delete(self, command: Del, measure: Measure = _unmeasured) -> None:
+        """CNI DEL: succeeds when nothing of the attachment is left, also if nothing was. Raises CniError."""
+        key = _key(command)
+        pod = command.attachment.args
+        with self._turn(key), _explained():
+            ledger = self._ledger()
+            names = {port.name for port in ledger.values() if port.key == key}
+            if pod.namespace and pod.pod:
+                # Of an ADD that died before it committed; another's, when two attachments have one name.
+                names |= {port_name(pod.namespace, pod.pod, key)} - ledger.keys()
+            for name in sorted(names):
+                self._remove(name, measure)
+
+    def check(self, command: Check) -> None:
+        """CNI CHECK: raises CniError when the attachment is not what ADD made of it."""
+        key = _key(command)
+        with _explained():
+            port = next((port for port in self._ledger().values() if port.key == key), None)
+        problem = None
+        if port is None:
+            problem = "the switch's database has no port for it"
+        elif not port.ready:
+            problem = (
+                f"port {port.name} is not programmed: {port.error or 'the controller has not confirmed its flows'}"
+            )
+        elif not wiring.exists(port.name):
+            problem = f"interface {port.name} is missing on the node"
+        if problem is not None:
+            raise CniError(
+                ErrorCode.CHECK_FAILED,
+                f"container {key.container}, interface {key.ifname}: {problem}; recreate the pod",
+            )
+
+    def collect(self, command: Gc) -> None:
+        """CNI GC: remove this network's attachments that the runtime does not know. Goes on after errors, then
+        raises CniError with all of them."""
+        if command.valid is None:
+            return
+        errors = []
+        with _explained():
+            ledger = self._ledger()
+        for port in ledger.values():
+            known = (port.key.container, port.key.ifname) in command.valid
+            if port.key.network != command.conf.name or known:
+                continue
+            try:
+                with self._turn(port.key), _explained():
+                    self._remove(port.name)
+            except CniError as e:
+                errors.append(f"{port.name}: {e.msg}")
+        if errors:
+            raise CniError(ErrorCode.TRY_AGAIN_LATER, "; ".join(errors))
+
+    def _ledger(self) -> Mapping[str, PodPort]:
+        """All attachments. OvsdbUnavailable: not known at the moment, which is not the same as none."""
+        lost = self._switch.lost
+        if lost is not None:
+            raise OvsdbUnavailable(lost)
+        return self._switch.ports()
+
+    def _remove(self, name: str, measure: Measure = _unmeasured) -> None:
+        gone = self._switch.del_port(name)
+        wiring.delete(name)
+        measure("veth")
+        gone.result(COMMIT_SECONDS)
+        measure("commit")
+
+    def _drop_stale(self, name: str, key: AttachmentKey) -> None:
+        """A row whose device is gone is what a reboot or a crash left; one with its device is a live attachment."""
+        for port in self._ledger().values():
+            if port.key != key and port.name != name:
+                continue
+            if not wiring.exists(port.name):
+                self._switch.del_port(port.name).result(COMMIT_SECONDS)
+            elif port.key == key:
+                raise InterfaceExists(key.ifname, "the pod: this container is attached already")
+            else:
+                raise InterfaceExists(name, f"the node: it is container {port.key.container}'s; try a new container")
+
+    @contextmanager
+    def _hold(
+        self, key: AttachmentKey, network: NodeNetwork, requested: Requested
+    ) -> Iterator[tuple[IPAddress, ...]]:
+        """Addresses that nobody else gets until the row that takes them is in the ledger."""
+        wanted = tuple(interface.ip for interface in requested.ips)
+        with self._lock:
+            used = {ip for port in self._switch.ports().values() for ip in port.ips}
+            used |= {ip for ips in self._held.values() for ip in ips}
+            last = self._last or network.pools.start(self._seed)
+            try:
+                self._held[key] = self._last = network.pools.allocate(used, last, wanted)
+            except Unavailable as e:
+                raise CniError(ErrorCode.UNSUPPORTED_FIELD, f"{requested.ips_key}: {e}") from e
+        try:
+            yield self._held[key]
+        finally:
+            with self._lock:
+                del self._held[key]
+
+    @contextmanager
+    def _turn(self, key: AttachmentKey) -> Iterator[None]:
+        """One request at a time for an attachment; others do not wait for it."""
+        with self._idle:
+            self._idle.wait_for(lambda: key not in self._busy)
+            self._busy.add(key)
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy.discard(key)
+                self._idle.notify_all()
+
+
+def pod_mac(key: AttachmentKey) -> str:
+    """A locally administered unicast MAC, the same for the same attachment. It need not be unique: every pod is
+    alone with the router on its wire."""
+    digest = blake2b("\0".join((key.network, key.container, key.ifname)).encode(), digest_size=5).digest()
+    return "0a:" + digest.hex(":")
+
+
+def _granted_mac(requested: Requested) -> str:
+    if requested.mac in (ROUTER_MAC, GATEWAY_MAC):
+        raise CniError(
+            ErrorCode.UNSUPPORTED_FIELD, f"{requested.mac_key}={requested.mac}: this address is the node's own"
+        )
+    return requested.mac
+
+
+def _key(command: Add | Del | Check) -> AttachmentKey:
+    attachment = command.attachment
+    return AttachmentKey(command.conf.name, attachment.container, attachment.ifname)
+
+
+@contextmanager
+def _open(command: Add) -> Iterator[NetNs]:
+    with NetNs.open(command.attachment.netns) as netns, NetNs.current() as own:
+        if netns.same_as(own) and not command.attachment.netns_override:
+            raise CniError(
+                ErrorCode.INVALID_NETNS, f"CNI_NETNS {netns.path} is the node's own namespace, not a container's"
+            )
+        yield netns
+
+
+def _interfaces(port: PodPort) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    return tuple(IPv4Interface(ip) if isinstance(ip, IPv4Address) else IPv6Interface(ip) for ip in port.ips)
+
+
+def _gateways(port: PodPort, network: NodeNetwork) -> tuple[IPAddress, ...]:
+    by_version = {cidr.version: gateway_address(cidr) for cidr in network.pools.cidrs}
+    return tuple(by_version[ip.version] for ip in port.ips)
+
+
+def _attachment(port: PodPort, network: NodeNetwork) -> wiring.Attachment:
+    return wiring.Attachment(
+        host_ifname=port.name,
+        ifname=port.key.ifname,
+        mac=port.mac,
+        addresses=_interfaces(port),
+        gateways=_gateways(port, network),
+        router_mac=ROUTER_MAC,
+        mtu=network.mtu,
+        userspace_datapath=network.userspace_datapath,
+    )
+
+
+def _result(port: PodPort, network: NodeNetwork) -> Result:
+    gateways = _gateways(port, network)
+    return Result(
+        interfaces=(
+            Interface(port.name, mtu=network.mtu),
+            Interface(port.key.ifname, mac=port.mac, sandbox=port.netns, mtu=network.mtu),
+        ),
+        ips=tuple(
+            IpConfig(address, gateway=gateway, interface=1)
+            for address, gateway in zip(_interfaces(port), gateways, strict=True)
+        ),
+        routes=tuple(
+            Route(ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0"), gw=gateway) for gateway in gateways
+        ),
+    )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Failures of the layers below in the runtime's terms: what was wrong and what to do."""
+    try:
+        yield
+    except NotANamespace as e:
+        raise CniError(ErrorCode.INVALID_ENVIRONMENT, f"CNI_NETNS: {e}") from e
+    except Exhausted as e:
+        raise CniError(ErrorCode.ADDRESSES_EXHAUSTED, str(e)) from e
+    except InterfaceExists as e:
+        raise CniError(ErrorCode.INTERFACE_EXISTS, str(e)) from e
+    except NotInTime as e:
+        raise CniError(ErrorCode.TRY_AGAIN_LATER, str(e)) from e
+    except TimeoutError as e:
+        raise CniError(ErrorCode.TRY_AGAIN_LATER, "the switch's database did not answer in time") from e
+    except OSError as e:  # netlink, sysctl, ethtool, setns
+        raise CniError(ErrorCode.WIRING_FAILED, str(e)) from e
+    except OvsdbUnavailable as e:
+        raise CniError(ErrorCode.TRY_AGAIN_LATER, f"Open vSwitch's database is not reachable: {e}") from e
+    except OvsdbError as e:
+        raise CniError(ErrorCode.SWITCH_FAILED, str(e)) from e

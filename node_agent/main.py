@@ -1,0 +1,142 @@
+"""weft-agent: wires the keeper and the attacher to Kubernetes, Open vSwitch and the CNI socket.
+
+The CNI server's threads (one a request) attach pods; the main thread runs the keeper whenever something changed,
+and every few seconds.
+"""
+
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from cni.errors import CniError, ErrorCode
+from daemon import logs, memory, settings
+from daemon.health import Health, HealthServer
+from kube import endpoint
+from kube.changes import Change, Disconnected
+from kube.client import ApiClient
+from kube.errors import KubeError
+from kube.reflector import Reflector
+from kube.resources import NODES
+from node_agent.attach import Attacher, NodeNetwork
+from node_agent.bridge import NodeBridge
+from node_agent.keeper import Keeper
+from node_agent.metrics import Metrics
+from node_agent.server import CniServer
+from node_agent.settings import AgentSettings
+from node_agent.verbs import Verbs
+from node_agent.view import NodeBook
+from ovsdb.loop import OvsdbLoop
+from ovsdb.rows import SystemPort
+from ovsdb.schema import OWN
+from ovsdb.view import BridgeEvent, BridgeGone, Snapshot
+
+log = logs.get("weft.agent")
+
+KEEP_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+
+
+class Agent:
+    """The running agent. `run` returns after `stop`."""
+
+    def __init__(self, chosen: AgentSettings) -> None:
+        self._settings = chosen
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._metrics = Metrics()
+        self._book = NodeBook(chosen.node_name)
+        self._loop = OvsdbLoop()
+        self._bridge = NodeBridge(self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed)
+        self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
+        self._reflector = Reflector(self._client, NODES, self._nodes_changed)
+        self._keeper = Keeper(chosen, self._bridge, self._annotate)
+        attacher = Attacher(self._bridge, self._network, seed=int.from_bytes(os.urandom(4), "big"))
+        self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
+        self._server = CniServer(chosen.cni_socket, Verbs(attacher, self._unready, self._metrics).serve)
+
+    def run(self) -> None:
+        self._health.start()
+        self._loop.start()
+        self._bridge.start()
+        self._reflector.start()
+        self._server.start()
+        log.info("agent started", node=self._settings.node_name, pid=os.getpid(), health_port=self._health.port)
+        while self._keep():
+            pass
+        self._server.stop()
+        self._reflector.stop()
+        self._loop.stop()
+        self._health.close()
+
+    def stop(self) -> None:
+        self._wake.put(False)
+
+    def _keep(self) -> bool:
+        """One round of keeping, then wait for the next reason. False: stop."""
+        before = self._keeper.problem
+        self._metrics.host_changes.inc(self._keeper.keep(self._book.view(), time.monotonic()))
+        self._metrics.ports.set(len(self._bridge.ports()))
+        if self._keeper.problem and self._keeper.problem != before:
+            log.warning("not in order", problem=self._keeper.problem)
+        try:
+            go_on = self._wake.get(timeout=RETRY_SECONDS if self._keeper.problem else KEEP_SECONDS)
+            while not self._wake.empty():  # changes that came together are looked at together
+                go_on = self._wake.get() and go_on
+        except queue.Empty:
+            return True
+        return go_on
+
+    def _network(self) -> NodeNetwork:
+        if self._keeper.network is None:
+            raise CniError(ErrorCode.TRY_AGAIN_LATER, f"the node's network is not ready: {self._keeper.problem}")
+        return self._keeper.network
+
+    def _unready(self) -> Sequence[str]:
+        """Why ADD cannot work now."""
+        reasons = [self._keeper.problem] if self._keeper.problem and self._keeper.network is None else []
+        if self._bridge.lost is not None:
+            reasons.append(f"no connection to Open vSwitch's database: {self._bridge.lost}")
+        return reasons
+
+    def _dead(self) -> Sequence[str]:
+        return [] if self._reflector.alive else ["the watch of Nodes has ended: see the log"]
+
+    def _annotate(self, annotations: Mapping[str, str]) -> None:
+        self._client.patch_merge(NODES, self._settings.node_name, {"metadata": {"annotations": annotations}})
+
+    def _nodes_changed(self, change: Change) -> None:
+        if isinstance(change, Disconnected):
+            log.warning("watch interrupted", kind=change.kind, reason=change.reason)
+        before = self._book.view()
+        self._book.apply(change)
+        if self._book.view() != before:
+            self._wake.put(True)
+
+    def _bridge_changed(self, event: BridgeEvent) -> None:
+        # Devices of Open vSwitch come and go with it; pods' ports are none of the keeper's business.
+        if isinstance(event, Snapshot | SystemPort | BridgeGone):
+            self._keeper.switch_restarted()
+            self._wake.put(True)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    chosen = settings.load(AgentSettings, sys.argv[1:], prog="weft-agent")
+    logs.configure(chosen.log_level)
+    memory.calm_collector()
+    try:
+        agent = Agent(chosen)
+    except (OSError, KubeError, ValueError) as e:
+        # What the settings name cannot be had: a socket, a kubeconfig.
+        print(f"weft-agent: {e}", file=sys.stderr)
+        raise SystemExit(2) from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    agent.run()
+    log.info("agent stopped")
+
+
+if __name__ == "__main__":
+    main()

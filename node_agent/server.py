@@ -1,0 +1,152 @@
+"""The CNI socket: one request a connection, answered in the runtime's own terms whatever happens."""
+
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from cni.errors import CniError, ErrorCode
+from cni.frame import FrameError, Request, RequestParser, encode_answer
+from cni.netconf import error_version
+from daemon import logs
+
+READ_SECONDS = 10.0
+_CHUNK = 1 << 16
+_BACKLOG = 512
+_RETRY_SECONDS = 0.1
+_CREDENTIALS = struct.Struct("iII")
+
+log = logs.get("weft.cni")
+
+Serve = Callable[[Request], bytes]
+"""Carries a request out and returns what the plugin prints. Raises CniError."""
+
+
+class CniServer:
+    """Listens on a unix socket that only root may use; every connection has a thread of its own."""
+
+    def __init__(self, path: str, serve: Serve, read_seconds: float = READ_SECONDS) -> None:
+        """Listens from now on, in place of whoever did before. Raises OSError naming the path."""
+        self._serve = serve
+        self._read_seconds = read_seconds
+        self._path = path
+        self._socket = _listen(path)
+        self._stopped = False
+        self._thread = threading.Thread(target=self._accept, name="cni", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        Path(self._path).unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._socket.accept()
+            except OSError as e:
+                if self._stopped:
+                    return
+                log.error("CNI socket", error=str(e))  # too many open files, which passes
+                time.sleep(_RETRY_SECONDS)
+                continue
+            threading.Thread(target=self._connection, args=(peer,), name="cni-request", daemon=True).start()
+
+    def _connection(self, peer: socket.socket) -> None:
+        with peer, suppress(OSError):  # the runtime gave up waiting: what was done stands until its DEL
+            peer.sendall(self._hear(peer))
+
+    def _hear(self, peer: socket.socket) -> bytes:
+        """The answer to what the peer asks; nothing when it has left."""
+        if uid := _uid(peer):
+            return _refusal(f"the caller runs as user {uid}, only root may call the agent")
+        try:
+            request = _receive(peer, self._read_seconds)
+        except FrameError as e:
+            return _refusal(f"the agent cannot read the request: {e}")
+        # A runtime that gave up may have sent its DEL already: an ADD begun now would outlive its container.
+        if _gone(peer):
+            log.warning("CNI request dropped: its caller is gone", verb=request.env.get("CNI_COMMAND", ""))
+            return b""
+        return encode_answer(*self._answer(request))
+
+    def _answer(self, request: Request) -> tuple[int, bytes]:
+        started = time.monotonic()
+        verb, container = request.env.get("CNI_COMMAND", ""), request.env.get("CNI_CONTAINERID", "")
+        try:
+            stdout = self._serve(request)
+        except CniError as e:
+            failure = e
+        except Exception as e:
+            log.exception("CNI request failed", verb=verb, container=container)
+            failure = CniError(
+                ErrorCode.INTERNAL, f"{type(e).__name__}: {e}; this is a defect of Weft, please report it"
+            )
+        else:
+            log.info("CNI", verb=verb, container=container, ms=round((time.monotonic() - started) * 1000, 1))
+            return 0, stdout
+        log.warning("CNI refused", verb=verb, container=container, code=failure.code, error=failure.msg)
+        return 1, failure.to_json(error_version(request.stdin))
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        Path(path).unlink(missing_ok=True)  # of an agent that was killed
+        old = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(old)
+        listener.listen(_BACKLOG)
+    except OSError as e:
+        listener.close()
+        raise OSError(e.errno, f"cannot listen on cni-socket {path}: {e.strerror or e}") from e
+    return listener
+
+
+def _uid(peer: socket.socket) -> int:
+    """The peer's user id (SO_PEERCRED, unix(7))."""
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[1])
+
+
+def _gone(peer: socket.socket) -> bool:
+    """Whether the other end is closed: a relay that waits for its answer keeps it open."""
+    waiting = select.poll()
+    waiting.register(peer, 0)  # POLLHUP is told without being asked for
+    return bool(waiting.poll(0))
+
+
+def _refusal(why: str) -> bytes:
+    log.warning("CNI peer refused", reason=why)
+    return encode_answer(1, CniError(ErrorCode.IO_FAILURE, why).to_json(error_version(b"")))
+
+
+def _receive(peer: socket.socket, seconds: float) -> Request:
+    """One request. Raises FrameError; ConnectionError when the peer left before it was complete."""
+    parser = RequestParser()
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        peer.settimeout(left)
+        with suppress(TimeoutError):
+            request = _feed(parser, peer.recv(_CHUNK))
+            if request is not None:
+                return request
+    raise FrameError(f"it did not arrive within {seconds:g} s")
+
+
+def _feed(parser: RequestParser, chunk: bytes) -> Request | None:
+    if not chunk:
+        raise ConnectionAbortedError("the peer left before its request was complete")
+    return parser.feed(chunk)

@@ -1,0 +1,65 @@
+"""From a CNI request to the attacher's methods, and back to what the plugin prints."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from cni import netconf, result
+from cni.errors import CniError, ErrorCode
+from cni.frame import Request
+from node_agent.attach import Attacher
+from node_agent.metrics import Metrics
+
+
+class Verbs:
+    """Serves CNI requests. `unready` gives the reasons why ADD cannot work now, none when it can."""
+
+    def __init__(self, attacher: Attacher, unready: Callable[[], Sequence[str]], metrics: Metrics) -> None:
+        self._attacher = attacher
+        self._unready = unready
+        self._metrics = metrics
+
+    def serve(self, request: Request) -> bytes:
+        """What the plugin prints on stdout. Raises CniError."""
+        verb = request.env.get("CNI_COMMAND", "")
+        started = time.monotonic()
+        try:
+            return self._dispatch(netconf.parse(request.env, request.stdin))
+        except CniError as e:
+            self._metrics.failures.labels(verb, e.code.value).inc()
+            raise
+        finally:
+            self._metrics.requests.labels(verb).observe(time.monotonic() - started)
+
+    def _dispatch(self, command: netconf.Command) -> bytes:
+        match command:
+            case netconf.Add():
+                self._demand(ErrorCode.TRY_AGAIN_LATER)
+                made = self._attacher.add(command, self._stopwatch("ADD"))
+                return result.render(made, command.conf.cni_version)
+            case netconf.Del():
+                self._attacher.delete(command, self._stopwatch("DEL"))
+            case netconf.Check():
+                self._attacher.check(command)
+            case netconf.Gc():
+                self._attacher.collect(command)
+            case netconf.Status():
+                self._demand(ErrorCode.PLUGIN_NOT_AVAILABLE)
+            case netconf.Version():
+                raise CniError(ErrorCode.INVALID_ENVIRONMENT, "VERSION is answered by the CNI executable itself")
+        return b""
+
+    def _demand(self, code: ErrorCode) -> None:
+        reasons = self._unready()
+        if reasons:
+            raise CniError(code, "the node's network is not ready: " + "; ".join(reasons))
+
+    def _stopwatch(self, verb: str) -> Callable[[str], None]:
+        last = time.monotonic()
+
+        def lap(step: str) -> None:
+            nonlocal last
+            now = time.monotonic()
+            self._metrics.steps.labels(verb, step).observe(now - last)
+            last = now
+
+        return lap

@@ -1,0 +1,166 @@
+"""A pod's wire: the veth pair between its namespace and the bridge, and everything inside the namespace.
+
+The pod's end is born in the pod's namespace. Making it here and moving it would cost 17 ms, because the kernel
+waits for all readers of the old namespace; so nothing ever moves. The whole network of a pod is Layer 3: host
+routes (/32, /128), and a permanent neighbour entry for the gateway, so no ARP or ND is ever needed.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from node_agent import ethtool, rtnl, rtnl_read, sysctl
+from node_agent.netlink import Netlink
+from node_agent.netns import NetNs, run_in
+from node_agent.nlmsg import NetlinkError, Request
+from node_agent.rtnl import Address, IPAddress, IPInterface, Link, Neighbour, Route, VethEnd
+
+POD_GROUP = 0x57656674
+"""Interface group ("Weft" in ASCII) of the host's ends of all pods, for nftables and for finding leftovers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One pod interface as it shall be. Addresses are /32 and /128, one per family, each with its gateway.
+
+    ``userspace_datapath``: Open vSwitch reads packets from the veth in user space, so the pod's kernel has to
+    finish checksums itself.
+    """
+
+    host_ifname: str
+    ifname: str
+    mac: str
+    addresses: tuple[IPInterface, ...]
+    gateways: tuple[IPAddress, ...]
+    router_mac: str
+    mtu: int
+    userspace_datapath: bool = False
+
+
+class InterfaceExists(Exception):  # noqa: N818 - named as what went wrong
+    """An interface of that name is there already; it was not touched."""
+
+    def __init__(self, ifname: str, where: str) -> None:
+        super().__init__(f"an interface {ifname} exists already in {where}; it was not touched")
+        self.ifname = ifname
+
+
+def create(attachment: Attachment, netns: NetNs) -> Callable[[], None]:
+    """Make the veth pair: the host's end up in the caller's namespace, the pod's end down in ``netns``.
+
+    Returns the undo, to be registered with an ExitStack. Raises InterfaceExists (CNI: IFNAME must be new), or
+    NetlinkError; nothing is left then.
+    """
+    name = attachment.host_ifname
+    host = VethEnd(name, attachment.mtu, group=POD_GROUP)
+    pod = VethEnd(attachment.ifname, attachment.mtu, mac=attachment.mac)
+    with Netlink() as netlink, ExitStack() as undo:
+        try:
+            netlink.execute([rtnl.new_veth(host, pod, netns.fd)])
+        except NetlinkError as e:
+            raise _explained(e, netlink, attachment, netns) from e
+        undo.callback(delete, name)
+        # The host's end is a bridge port: the node's own stack is to have no part in what comes out of it.
+        if sysctl.read(f"net/ipv6/conf/{name}/disable_ipv6") is not None:  # None: the kernel has no IPv6
+            sysctl.write(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+        if attachment.userspace_datapath:
+            ethtool.set_tx_checksum(name, enabled=False)
+        netlink.execute([rtnl.set_up(name)])
+        return undo.pop_all().close
+
+
+def configure(attachment: Attachment, netns: NetNs) -> None:
+    """Bring up the pod's end inside ``netns``: loopback, addresses, routes, the gateway's neighbour, sysctls.
+
+    Routes that the namespace already has stay: with a second interface the first keeps the default route.
+    Raises NetlinkError, SysctlError; what was done until then goes with the interface.
+    """
+    run_in(netns, lambda: _configure_here(attachment))
+
+
+def delete(host_ifname: str) -> bool:
+    """Remove the pair, by the host's end; whether there was one. Succeeds if there is none (CNI DEL).
+
+    An interface of that name that is not a pod's stays: no row in a database may cost the node its uplink.
+    """
+    with Netlink() as netlink:
+        if not _is_pods(netlink, host_ifname):
+            return False
+        netlink.execute([rtnl.delete_link(host_ifname)])
+        return True
+
+
+def exists(host_ifname: str) -> bool:
+    """Whether there is a pod's host end of that name."""
+    with Netlink() as netlink:
+        return _is_pods(netlink, host_ifname)
+
+
+def host_interfaces() -> tuple[str, ...]:
+    """The names of all pods' host ends, so that those nobody knows any more can be deleted after a crash."""
+    with Netlink() as netlink:
+        return tuple(sorted(link.name for link in rtnl_read.links(netlink) if link.group == POD_GROUP))
+
+
+def requests(attachment: Attachment, link: Link) -> tuple[Request, ...]:
+    """What it takes to configure the pod's end, as one batch for the kernel (pure)."""
+    name = link.name
+    quiet = [rtnl.no_link_local(link.index, name)] if _uses_ipv6(attachment) else []
+    addresses = [rtnl.add_address(Address(link.index, ip), name) for ip in attachment.addresses]
+    routes = [request for gateway in attachment.gateways for request in _routes(gateway, link)]
+    neighbours = [
+        rtnl.set_neighbour(Neighbour(link.index, gateway, attachment.router_mac), name)
+        for gateway in attachment.gateways
+    ]
+    return (rtnl.set_up("lo"), *quiet, rtnl.set_up(name), *addresses, *routes, *neighbours)
+
+
+def _is_pods(netlink: Netlink, host_ifname: str) -> bool:
+    link = rtnl_read.link(netlink, host_ifname)
+    return link is not None and link.group == POD_GROUP
+
+
+def _configure_here(attachment: Attachment) -> None:
+    name = attachment.ifname
+    with Netlink() as netlink:
+        link = rtnl_read.link(netlink, name)
+        if link is None:
+            raise NetlinkError(f"configure {name}", errno.ENODEV, "it vanished from the pod's namespace")
+        if _uses_ipv6(attachment):
+            _ipv6_sysctls(name)
+        if attachment.userspace_datapath:
+            ethtool.set_tx_checksum(name, enabled=False)
+        netlink.execute(requests(attachment, link))
+
+
+def _ipv6_sysctls(ifname: str) -> None:
+    """Container runtimes turn IPv6 off in new namespaces; the network plugin turns it on for its interface."""
+    for key, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("accept_dad", "0")):
+        sysctl.write(f"net/ipv6/conf/{ifname}/{key}", value)
+
+
+def _routes(gateway: IPAddress, link: Link) -> tuple[Request, Request]:
+    """The gateway on the link, and everything through it unless another interface has the default route."""
+    everything = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+    scope = rtnl.SCOPE_LINK if gateway.version == 4 else rtnl.SCOPE_UNIVERSE
+    return (
+        rtnl.add_route_beside(Route(link.index, ip_network(gateway), scope=scope), link.name),
+        rtnl.add_route_unless_there(Route(link.index, everything, gateway=gateway), link.name),
+    )
+
+
+def _uses_ipv6(attachment: Attachment) -> bool:
+    return any(ip.version == 6 for ip in attachment.addresses)
+
+
+def _explained(error: NetlinkError, netlink: Netlink, attachment: Attachment, netns: NetNs) -> Exception:
+    """EEXIST says that one of the two names is taken; find out which."""
+    if error.errno != errno.EEXIST:
+        return error
+    if rtnl_read.link(netlink, attachment.host_ifname) is not None:
+        return InterfaceExists(attachment.host_ifname, "the node's namespace")
+    return InterfaceExists(attachment.ifname, f"the pod's namespace {netns.path}")
