@@ -1,0 +1,130 @@
+"""Brings a lab up: namespaces first, then the API and the switches side by side, then Weft.
+
+Each step leaves a lab that the sweep can take away, so whoever is interrupted here needs no bookkeeping.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from lab import node, underlay
+from lab.config import ApiReady, LabConfig
+from lab.node import NodeConfig
+from lab.process import Processes, ProcessSpec
+from lab.underlay import UnderlayConfig
+
+DAEMON = "daemon"
+CONTROLLER = "controller"
+
+_START_SECONDS = 30.0
+
+
+class BringUpError(RuntimeError):
+    """The machine cannot hold a lab, or a part of it did not start; then the message has the end of its log."""
+
+
+def agent(of: str) -> str:
+    """The process name of a node's agent."""
+    return f"{of}/agent"
+
+
+def vswitchd(of: str) -> str:
+    return f"{of}/vswitchd"
+
+
+def ovsdb(of: str) -> str:
+    return f"{of}/ovsdb"
+
+
+def bring_up(config: LabConfig) -> None:
+    """Build and start everything; returns when the API answers and every process was started."""
+    _check_machine()
+    node.build_relay()
+    _make_networks(config)
+    nodes = config.node_configs()
+    for each in nodes:
+        node.prepare(each)
+    processes = Processes(config.paths)
+    processes.start(_daemon_spec(config))
+    _start_switches(processes, nodes)
+    port = wait_for_api(config, processes)
+    if config.weft:
+        _start_weft(config, processes, port)
+
+
+def wait_for_api(config: LabConfig, processes: Processes) -> int:
+    """The API's port on 127.0.0.1, once it answers."""
+    _wait_for(config.paths.daemon_ready, processes, DAEMON)
+    return msgspec.json.decode(config.paths.daemon_ready.read_bytes(), type=ApiReady).port
+
+
+def _wait_for(path: Path, processes: Processes, name: str) -> None:
+    """Return when the process has made `path`; BringUpError when it ended instead, or took too long."""
+    deadline = time.monotonic() + _START_SECONDS
+    while not path.exists():
+        if not processes.running(name) or time.monotonic() > deadline:
+            raise BringUpError(f"the lab's {name} did not start:\n{log_tail(processes, name)}")
+        time.sleep(0.01)
+
+
+def log_tail(processes: Processes, name: str, lines: int = 8) -> str:
+    """The end of what a process has said, with the name of its log."""
+    record = next(record for record in processes.records() if record.spec.name == name)
+    with open(record.spec.log, errors="replace") as log:
+        said = log.read().splitlines()[-lines:]
+    return "\n".join([f"{record.spec.log}:", *(f"  {line}" for line in said)])
+
+
+def _check_machine() -> None:
+    if os.geteuid() != 0:
+        raise BringUpError("a lab makes network namespaces: run it as root")
+    missing = [program for program in ("ovsdb-server", "ovs-vswitchd", "ovsdb-tool") if shutil.which(program) is None]
+    if missing:
+        raise BringUpError(f"{', '.join(missing)} not found: install Open vSwitch (Debian: openvswitch-switch)")
+
+
+def _make_networks(config: LabConfig) -> None:
+    wanted = UnderlayConfig(config.name, config.family, config.mtu)
+    underlay.create(wanted)
+    for each in config.node_configs():
+        underlay.attach_node(wanted, each.number)
+
+
+def _daemon_spec(config: LabConfig) -> ProcessSpec:
+    argv = (sys.executable, "-m", "lab.daemon", "--name", config.name)
+    return ProcessSpec(
+        name=DAEMON, argv=argv, log=str(config.paths.log / "daemon.log"), env=node.python_environment()
+    )
+
+
+def _start_switches(processes: Processes, nodes: tuple[NodeConfig, ...]) -> None:
+    """All databases before the first switch: a switch that finds none waits a second before it looks again."""
+    for each in nodes:
+        processes.start(node.ovsdb_spec(each))
+    for each in nodes:
+        node.wait_for_socket(each.paths.ovsdb_socket)
+        processes.start(node.vswitchd_spec(each))
+
+
+def _start_weft(config: LabConfig, processes: Processes, api_port: int) -> None:
+    settings = node.controller_settings(config.name, api_port, _free_port(), config.log_level)
+    node.write_settings(config.paths.controller_config, settings)
+    processes.start(node.controller_spec(config.name))
+    # A switch that finds no controller waits a second before it looks again, so the agents come after it.
+    _wait_for(config.paths.openflow_socket, processes, CONTROLLER)
+    for each in config.node_configs():
+        processes.start(node.agent_spec(each))
+
+
+def _free_port() -> int:
+    """A port of 127.0.0.1 that is free now. Settled here, so that it stays the same over restarts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,87 @@
+"""What a lab is asked to be, and what is remembered of it on disk for later commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lab import names
+from lab.names import MAX_NODES, Family, LabPaths
+from lab.node import NodeConfig
+
+_TUNNELS = ("geneve", "vxlan")
+_MTU = range(1280, 65536)
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class LabConfigError(ValueError):
+    """A setting of a lab is out of range; the message says which and what is allowed."""
+
+
+class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One lab: `nodes` counts them, `mtu` is the underlay's in bytes (at least IPv6's 1280).
+
+    Without `weft` neither controller nor agents are started: for running them by hand, under a debugger. Without
+    `kubelets` nobody makes the pods real that the API assigns to nodes: the caller calls the CNI plugin itself.
+    """
+
+    name: str = "lab"
+    nodes: int = 2
+    tunnel: str = "geneve"
+    family: Family = Family.DUAL
+    mtu: int = 1500
+    log_level: str = "info"
+    weft: bool = True
+    kubelets: bool = True
+
+    def check(self) -> LabConfig:
+        """This config; raises LabConfigError or LabNameError when it cannot be built."""
+        names.check_lab_name(self.name)
+        _check("nodes", self.nodes, range(1, MAX_NODES + 1), f"1 to {MAX_NODES}")
+        _check("mtu", self.mtu, _MTU, f"{_MTU[0]} to {_MTU[-1]}")
+        _check("tunnel", self.tunnel, _TUNNELS, " or ".join(_TUNNELS))
+        _check("log_level", self.log_level, _LOG_LEVELS, ", ".join(_LOG_LEVELS))
+        return self
+
+    @property
+    def paths(self) -> LabPaths:
+        return LabPaths(self.name)
+
+    def node_configs(self) -> tuple[NodeConfig, ...]:
+        numbers = range(1, self.nodes + 1)
+        return tuple(NodeConfig(self.name, n, self.family, self.tunnel, self.log_level) for n in numbers)
+
+
+class LabState(msgspec.Struct, frozen=True):
+    """The file `state.json`: the lab as asked for, and whether it came up whole."""
+
+    config: LabConfig
+    complete: bool = False
+
+
+class ApiReady(msgspec.Struct, frozen=True):
+    """What the daemon tells when its API answers: the port on 127.0.0.1 of the root namespace."""
+
+    port: int
+
+
+def _check(key: str, value: Any, allowed: Any, words: str) -> None:
+    if value not in allowed:
+        raise LabConfigError(f"{key}={value!r}: expected {words}")
+
+
+def write_state(state: LabState) -> None:
+    path = state.config.paths.state
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(msgspec.json.encode(state))
+    temporary.rename(path)
+
+
+def read_state(lab: str) -> LabState | None:
+    """What is remembered of `lab`; None when there is no such lab."""
+    try:
+        return msgspec.json.decode(LabPaths(names.check_lab_name(lab)).state.read_bytes(), type=LabState)
+    except FileNotFoundError:
+        return None
