@@ -1,0 +1,137 @@
+"""weftctl lab: whole clusters on this machine."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="lab",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Run whole Weft clusters on this machine.\n\n"
+    "Switches, agents and controller are the real ones, in network namespaces; only Kubernetes is played. Needs "
+    "root.",
+)
+
+Name = Annotated[str, typer.Option(metavar="NAME", help="Which lab. Several may be up side by side.")]
+Seconds = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for it.")]
+
+
+class Tunnel(StrEnum):
+    """Encapsulation between nodes."""
+
+    GENEVE = "geneve"
+    VXLAN = "vxlan"
+
+
+class Families(StrEnum):
+    """Address families of nodes and pods."""
+
+    DUAL = "dual"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class Output(StrEnum):
+    """Forms of `lab get`."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+
+
+@app.command()
+def up(
+    nodes: Annotated[int, typer.Option(metavar="N", help="How many nodes, 1 to 20.")] = 2,
+    tunnel: Annotated[Tunnel, typer.Option(help="Encapsulation between the nodes.")] = Tunnel.GENEVE,
+    family: Annotated[Families, typer.Option(help="Address families of nodes and pods.")] = Families.DUAL,
+    name: Name = "lab",
+    timeout: Seconds = 60.0,
+) -> None:
+    """Build a cluster and wait until its nodes are ready.
+
+    Whatever a lab of this name has left behind is removed first; one that runs is not touched.
+    """
+    from cli.labs import Plan, bring_up
+
+    bring_up(Plan(name, nodes, tunnel.value, family.value), timeout)
+
+
+@app.command()
+def down(name: Name = "lab") -> None:
+    """Remove a lab: its processes, namespaces and files. Removing none succeeds."""
+    from cli.labs import take_down
+
+    take_down(name)
+
+
+@app.command()
+def status(name: Name = "lab") -> None:
+    """Show a lab's nodes, pods and processes. Exit status 1 when something of it is not well."""
+    from cli.labs import show_status
+
+    if not show_status(name):
+        raise typer.Exit(1)
+
+
+@app.command()
+def apply(
+    file: Annotated[str, typer.Option("--file", "-f", metavar="FILE", help="YAML or JSON; - reads standard input.")],
+    name: Name = "lab",
+    wait: Annotated[bool, typer.Option("--wait", help="Return when every pod is ready.")] = False,
+    timeout: Seconds = 60.0,
+) -> None:
+    """Create or update the objects of a file, as kubectl apply does."""
+    from cli.labs import apply_file
+
+    apply_file(name, file, timeout if wait else None)
+
+
+@app.command()
+def get(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="pods or nodes.")],
+    name: Name = "lab",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", metavar="NS", help="Only this namespace.")] = "",
+    output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
+) -> None:
+    """Show pods or nodes, as kubectl does."""
+    from cli.labs import Get, show_objects
+
+    show_objects(name, Get(kind, namespace, output.value))
+
+
+@app.command("exec")
+def exec_(
+    pod: Annotated[str, typer.Argument(metavar="POD", help="NS/POD, or POD in the namespace default.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD", help="The command and its arguments.")],
+    name: Name = "lab",
+) -> None:
+    """Run a command in the network of a pod. The exit status is that of the command."""
+    from cli.labs import run_in_pod
+
+    raise typer.Exit(run_in_pod(name, pod, command))
+
+
+@app.command()
+def reach(name: Name = "lab", timeout: Seconds = 2.0) -> None:
+    """Measure who reaches whom.
+
+    From every pod to every other: ping and, where the other serves it, HTTP, over each address family.
+    Exit status 1 when something does not reach.
+    """
+    from cli.labs import show_reach
+
+    if not show_reach(name, timeout):
+        raise typer.Exit(1)
+
+
+@app.command()
+def kubeconfig(name: Name = "lab") -> None:
+    """Print the path of a lab's kubeconfig.
+
+    As in: kubectl --kubeconfig $(weftctl lab kubeconfig) get pods -A
+    """
+    from cli.labs import kubeconfig_of
+
+    print(kubeconfig_of(name))

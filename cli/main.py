@@ -1,0 +1,70 @@
+"""weftctl: looks into a Weft network, and runs labs.
+
+Commands import what they need when they run, so that `--help` and completion answer at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.commands import lab
+from cli.commands.flows import flows
+from cli.commands.nodes import nodes
+from cli.commands.pods import pods
+from cli.commands.trace import trace
+from cli.errors import CliError
+
+ERROR = 2
+
+app = typer.Typer(
+    name="weftctl",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (flows, nodes, pods, trace):
+    app.command()(command)
+app.add_typer(lab.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"weftctl {version('weft')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Look into a Weft network: flows, nodes, pods and paths, by name. Run whole clusters on this machine.
+
+    Commands look at the lab that is up, or at one node whose Open vSwitch is given by --rundir.
+    """
+
+
+def main() -> None:
+    """The console script. Exit status: the command's own, 2 for an error."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; its exit status."""
+    try:
+        app(arguments, prog_name="weftctl")
+    except SystemExit as e:  # how typer ends, always
+        return e.code if isinstance(e.code, int) else int(e.code is not None)
+    except CliError as e:
+        print(f"weftctl: {e}", file=sys.stderr)
+        return ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The options by which every command that looks at nodes is told where to look."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from cli.where import Where
+
+Node = Annotated[str, typer.Option("--node", metavar="NODE", help="Only this node.")]
+
+_PANEL: dict[str, Any] = {
+    "lab": Annotated[str, typer.Option(metavar="NAME", help="Look at this lab. Default: the lab that is up.")],
+    "rundir": Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Look at the node whose Open vSwitch runs in DIR. Default, when no lab is up: /run/openvswitch.",
+        ),
+    ],
+    "ovsdb": Annotated[str, typer.Option(metavar="REMOTE", help="Its database: unix:/path/db.sock or tcp:IP:PORT.")],
+    "openflow": Annotated[str, typer.Option(metavar="SOCKET", help="Its management socket: unix:/path/br-int.mgmt.")],
+    "bridge": Annotated[str, typer.Option(metavar="NAME", help="The bridge on the node.")],
+    "kubeconfig": Annotated[
+        str, typer.Option(metavar="FILE", help="Ask this cluster for what switches cannot tell; a lab always is.")
+    ],
+}
+
+
+def located(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of `Where` added to its own; it takes them as one first argument."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    nowhere = Where()
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(nowhere, name), annotation=hint)
+        for name, hint in _PANEL.items()
+    ]
+
+    @wraps(command)
+    def with_where(**given: Any) -> None:
+        where = Where(**{name: given.pop(name) for name in _PANEL})
+        command(where, **given)
+
+    parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *added]
+    del with_where.__wrapped__  # else typer reads the signature below it
+    with_where.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_where.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_where

@@ -1,0 +1,144 @@
+"""Where a command finds its nodes: all of a lab's, or the one whose sockets are given.
+
+Commands are written once, against `Fabric`; the two sources differ in how they find places and names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.errors import CliError
+from cli.view import Place
+from cli.where import Where
+
+if TYPE_CHECKING:
+    from lab.config import LabState
+    from lab.names import LabPaths, NodePaths
+
+SYSTEM_RUNDIR = Path("/run/openvswitch")
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """The nodes a command works on. `api` is the Kubernetes API to ask for names: a URL, a kubeconfig, or ""."""
+
+    title: str
+    places: tuple[Place, ...]
+    api: str = ""
+
+    def only(self, node: str) -> Fabric:
+        """Just one of the nodes; CliError when it is not among them. "" keeps all."""
+        if not node:
+            return self
+        found = tuple(place for place in self.places if place.node == node)
+        # A single node goes by whatever name its bridge has, which is known only after reading it.
+        unnamed = tuple(place for place in self.places if not place.node)
+        if not found and not unnamed:
+            known = ", ".join(place.node for place in self.places)
+            raise CliError(f"{self.title} has no node {node!r}: it has {known}")
+        return Fabric(self.title, found or unnamed, self.api)
+
+
+def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
+    """The sockets that were named, else the lab that was named or is up, else this machine's Open vSwitch."""
+    if where.lab and where.says_sockets:
+        raise CliError("--lab and --rundir, --ovsdb or --openflow exclude each other: give one")
+    if where.says_sockets:
+        return of_sockets(where)
+    name = where.lab or _running_lab()
+    if name:
+        return _of_lab(name, where)
+    if system.is_dir():
+        return of_sockets(Where(rundir=str(system), bridge=where.bridge, kubeconfig=where.kubeconfig))
+    raise CliError(
+        f"there is nothing to look at: no lab is up, and {system} does not exist. Start a lab with `weftctl lab up`, "
+        "or point to a node's Open vSwitch with --rundir"
+    )
+
+
+def of_sockets(where: Where) -> Fabric:
+    """One node by its sockets. `rundir` has both under their usual names; CliError says what is missing."""
+    rundir = Path(where.rundir) if where.rundir else None
+    if rundir is not None and not rundir.is_dir():
+        raise CliError(f"--rundir {rundir}: there is no such directory")
+    ovsdb = where.ovsdb or (f"unix:{rundir / 'db.sock'}" if rundir else "")
+    management = _management(where, rundir)
+    if not ovsdb or management is None:
+        missing = "--openflow" if ovsdb else "--ovsdb"
+        raise CliError(f"{missing} is missing: give both --ovsdb and --openflow, or --rundir for their usual places")
+    return Fabric(str(rundir or management.parent), (Place(ovsdb, management, where.bridge),), where.kubeconfig)
+
+
+def _management(where: Where, rundir: Path | None) -> Path | None:
+    if not where.openflow:
+        return rundir / f"{where.bridge}.mgmt" if rundir else None
+    kind, _, path = where.openflow.partition(":")
+    if kind != "unix" or not path.startswith("/"):
+        raise CliError(f"--openflow {where.openflow!r}: give unix:/absolute/path of a bridge's .mgmt socket")
+    return Path(path)
+
+
+def choose_lab(up: Iterable[str], default: str = "lab") -> str:
+    """Which lab is meant when none was named: `lab`, or the only one; "" when none is up. Raises CliError."""
+    labs = sorted(up)
+    if default in labs or not labs:
+        return default if labs else ""
+    if len(labs) > 1:
+        raise CliError(f"several labs are up: {', '.join(labs)}; choose with --lab")
+    return labs[0]
+
+
+def _running_lab() -> str:
+    from lab.names import LabPaths
+
+    prefix = LabPaths("").root
+    names = (path.name.removeprefix(prefix.name) for path in prefix.parent.glob(f"{prefix.name}*"))
+    states = ((name, _state(name)) for name in names)
+    return choose_lab(name for name, state in states if state is not None and state.complete)
+
+
+def _state(lab: str) -> LabState | None:
+    """What is remembered of a lab; None for a directory that only looks like a lab's."""
+    from lab.config import read_state
+    from lab.names import LabNameError
+
+    try:
+        return read_state(lab)
+    except (LabNameError, OSError):
+        return None
+
+
+def _of_lab(name: str, where: Where) -> Fabric:
+    """A lab's nodes, from its files: its API and controller may be dead, which is when people look."""
+    from lab.config import read_state
+    from lab.names import LabNameError, LabPaths
+
+    try:
+        state = read_state(name)
+    except LabNameError as e:
+        raise CliError(str(e)) from e
+    if state is None:
+        raise CliError(f"there is no lab {name!r}: `weftctl lab up --name {name}` makes one")
+    nodes = [node.name for node in state.config.node_configs()]
+    places = tuple(_lab_place(node, state.config.paths.node(node), where.bridge) for node in nodes)
+    return Fabric(f"lab {name!r}", places, where.kubeconfig or _lab_api(LabPaths(name)))
+
+
+def _lab_place(node: str, paths: NodePaths, bridge: str) -> Place:
+    return Place(f"unix:{paths.ovsdb_socket}", paths.ovs / f"{bridge}.mgmt", bridge, node)
+
+
+def _lab_api(paths: LabPaths) -> str:
+    """URL of the lab's API; "" when it has none, so that its switches can still be looked at."""
+    import msgspec
+
+    from lab.config import ApiReady
+
+    try:
+        port = msgspec.json.decode(paths.daemon_ready.read_bytes(), type=ApiReady).port
+    except (OSError, msgspec.DecodeError):
+        return ""
+    return f"http://127.0.0.1:{port}"
