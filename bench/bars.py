@@ -1,0 +1,123 @@
+"""What was promised, and whether it was kept."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.metric import Metric
+
+Found = Mapping[tuple[str, str], Metric]
+"""Metrics by case and metric."""
+
+
+class Missing(LookupError):  # noqa: N818 - named as what went wrong
+    """A bar cannot be judged: its metric was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`value(found)` must not exceed `at_most`. `why` says what stands in the way where it does."""
+
+    case: str
+    promise: str
+    value: Callable[[Found], float]
+    at_most: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A bar with the value that was found; None when it was not measured."""
+
+    bar: Bar
+    value: float | None
+
+    @property
+    def met(self) -> bool:
+        return self.value is not None and self.value <= self.bar.at_most
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "not measured"
+        if self.bar.at_most == 0:
+            return "met" if self.met else f"missed: {self.value:g}"
+        off = abs(self.value / self.bar.at_most - 1)
+        return f"met, {off:.0%} below" if self.met else f"missed by {off:.0%}"
+
+
+def judge(metrics: Iterable[Metric], bars: Sequence[Bar]) -> list[Verdict]:
+    """A verdict for every bar."""
+    found = {(each.case, each.metric): each for each in metrics}
+    return [Verdict(bar, _value(bar, found)) for bar in bars]
+
+
+def _value(bar: Bar, found: Found) -> float | None:
+    try:
+        return bar.value(found)
+    except Missing:
+        return None
+
+
+def ours(case: str, metric: str) -> Callable[[Found], float]:
+    """Our figure itself."""
+    return lambda found: _metric(found, case, metric).ours
+
+
+def ratio(case: str, metric: str) -> Callable[[Found], float]:
+    """Ours over the peer's."""
+
+    def of(found: Found) -> float:
+        value = _metric(found, case, metric).ratio
+        if value is None:
+            raise Missing(f"{case} {metric} has no peer")
+        return value
+
+    return of
+
+
+def spread(case: str) -> Callable[[Found], float]:
+    """Our p99 over our p50."""
+    return lambda found: _metric(found, case, "p99_ms").ours / _metric(found, case, "p50_ms").ours
+
+
+def _metric(found: Found, case: str, metric: str) -> Metric:
+    try:
+        return found[case, metric]
+    except KeyError as e:
+        raise Missing(f"{case} {metric}") from e
+
+
+_CNI_ADD = (
+    "An ADD ends when the controller has confirmed the pod's flows, and relay, agent, ovsdb-server, ovs-vswitchd and "
+    "controller take turns on it. Half of the time is ovs-vswitchd's: after every change of a link it looks at every "
+    "port and reads all routes, which is also why a crowded node is slower."
+)
+_STORM = (
+    "One ADD at a time keeps two cores two thirds busy already, since several processes work on it; what is left to "
+    "gain is that last third, and that ovs-vswitchd and ovsdb-server take many ports together."
+)
+_PORT_READY = (
+    "For either side ovs-vswitchd has to open the port and to take the flows (3 ms where this was written). The rest "
+    "is hand-overs between threads and processes, which cost a Python process more than one in C, and more the "
+    "busier the cores are."
+)
+_PROGRAM = (
+    "For either side Open vSwitch has to take and commit the bundle (0.4 s where this was written). "
+    "`program-encoded` leaves out what turning Flow values into bytes costs: the controller does that when it plans, "
+    "once, and not when it sends."
+)
+
+BARS: Sequence[Bar] = (
+    Bar("cni-add", "p50 at most that of the reference plugins", ratio("cni-add", "p50_ms"), 1.0, _CNI_ADD),
+    Bar("cni-add", "p99 at most 3 times p50", spread("cni-add"), 3.0),
+    Bar("cni-add", "p50 at most theirs with IPv4 alone too", ratio("cni-add-ipv4", "p50_ms"), 1.0, _CNI_ADD),
+    Bar("cni-add-storm", "at least 2 times the sequential rate", ratio("cni-add-storm", "per_second"), 0.5, _STORM),
+    Bar("cni-add-storm", "no address given twice", ours("cni-add-storm", "count"), 0),
+    Bar("port-ready", "p50 at most 0.4 times OVN's", ratio("port-ready", "p50_ms"), 0.4, _PORT_READY),
+    Bar("program", "at most 0.6 times ovs-ofctl's time", ratio("program", "seconds"), 0.6, _PROGRAM),
+    Bar("reconcile", "no flow-mods", ours("reconcile", "count"), 0),
+    Bar("reconcile", "at most 2 s", ours("reconcile", "seconds"), 2.0),
+    Bar("throughput", "at least 0.9 times one NORMAL flow (ratio at most 1.11)", ratio("throughput", "mbps"), 1.11),
+    Bar("memory", "controller at most 120 MB", ours("memory-controller", "peak_mb"), 120),
+    Bar("memory", "agent at most 80 MB", ours("memory-agent", "peak_mb"), 80),
+    Bar("lab-20", "Ready within 60 s", ours("lab-20", "seconds"), 60),
+)

@@ -1,0 +1,28 @@
+"""Every case by name, with the time after which it is given up."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bench import cni_add, cni_add_storm, memory, port_ready, program, reconcile, throughput
+from bench.metric import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`run` yields the metrics; `limit` is in seconds, several times what an idle machine needs."""
+
+    title: str
+    run: Callable[[], Iterator[Metric]]
+    limit: int
+
+
+CASES: Mapping[str, Case] = {
+    "cni-add": Case("a pod's network, from exec to exit of the CNI executable", cni_add.run, 300),
+    "cni-add-storm": Case("a hundred pods at once", cni_add_storm.run, 300),
+    "port-ready": Case("from a port's rows to its flows being in place", port_ready.run, 180),
+    "program": Case("100,000 flows into an empty switch", program.run, 300),
+    "reconcile": Case("a controller starts again over 100,000 right flows", reconcile.run, 300),
+    "throughput": Case("TCP from pod to pod", throughput.run, 240),
+    "memory": Case("what the daemons hold in the demo", memory.run, 120),
+    "lab-20": Case("twenty nodes on one machine", memory.run_lab_20, 360),
+}

@@ -1,0 +1,57 @@
+"""`cni-add-storm`: a hundred pods at once, ten calls at a time, beside the same pods one after the other."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench.metric import Metric, Peer
+from bench.plugin import Called, Plugin, Pod
+from bench.stage import stage
+from bench.stats import median
+
+LAB = "bench-storm"
+PODS, AT_A_TIME, ROUNDS = 100, 10, 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """All pods attached: at what rate, and with how many addresses that another pod has, too."""
+
+    per_second: float
+    twice: int
+
+
+def run(pods: int = PODS, rounds: int = ROUNDS) -> Iterator[Metric]:
+    """Attach `pods` pods one at a time and ten at a time, in turns; the rates are medians of `rounds`."""
+    with ExitStack() as stack:
+        where = stack.enter_context(stage(LAB))
+        boxes = where.sandboxes(where.pods(pods, "p"), stack)
+        plugin = where.plugin()
+        _attach(plugin, boxes[:1], 1)
+        sequential, storm = [], []
+        for _ in range(rounds):
+            sequential.append(_attach(plugin, boxes, 1))
+            storm.append(_attach(plugin, boxes, AT_A_TIME))
+    peer = Peer("one at a time", median([each.per_second for each in sequential]))
+    yield Metric("cni-add-storm", "per_second", median([each.per_second for each in storm]), pods * rounds, peer)
+    yield Metric("cni-add-storm", "count", sum(each.twice for each in (*storm, *sequential)), pods * rounds)
+
+
+def _attach(plugin: Plugin, pods: Sequence[Pod], at_a_time: int) -> _Attached:
+    """ADD all, then DEL all again."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        started = time.perf_counter()
+        added = list(pool.map(lambda pod: plugin.call("ADD", pod), pods))
+        seconds = time.perf_counter() - started
+        for _ in pool.map(lambda pod: plugin.call("DEL", pod), pods):
+            pass
+    return _Attached(len(pods) / seconds, given_twice(added))
+
+
+def given_twice(added: Sequence[Called]) -> int:
+    """How many addresses were given to a pod although another pod had them."""
+    counts = Counter(entry["address"] for call in added for entry in call.result["ips"])
+    return sum(count - 1 for count in counts.values())

@@ -1,0 +1,92 @@
+"""`reconcile`: a controller starts again while a switch holds the 100,000 flows that it should.
+
+The core and the channel are those of weft-controller; what its edges would have heard from Kubernetes and OVSDB comes
+from a cluster in memory. `reconcile` is from the switch's connection to the core being content with it,
+`reconcile-plan` what goes before: working the desired flows out of the objects. Both must end without a flow-mod.
+"""
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from bench.bigcluster import NODE, BigCluster, big_cluster
+from bench.metric import Metric
+from bench.stage import BenchError, stage
+from bench.stats import median
+from bench.switch import Bridge, Controller, controller
+from controller import commands as c
+from controller.core import Core
+from controller.switch import Phase
+from openflow.channel import ChangeApplied, FlowsDumped, Session, SwitchConnected
+
+LAB = "bench-reconcile"
+FLOWS, ROUNDS = 100_000, 5
+
+
+def run(flows: int = FLOWS, rounds: int = ROUNDS) -> Iterator[Metric]:
+    """Program a switch once, then start the controller's core anew `rounds` times; medians, and all flow-mods."""
+    with ExitStack() as stack:
+        where = stack.enter_context(stage(LAB, weft=False))
+        channel = stack.enter_context(controller(where.lab.paths.root))
+        bridge = Bridge(where, "bench-ours")
+        bridge.create(channel.target)
+        session = channel.next(SwitchConnected).session
+        cluster = big_cluster(flows, session.datapath_id)
+        _, core = plan(cluster)
+        if _in_sync(core, session, channel) == 0:
+            raise BenchError("the first controller had nothing to send to an empty switch")
+        plans, reads, sent = [], [], 0
+        for _ in range(rounds):
+            del core
+            gc.collect()  # a controller that starts has no predecessor's memory to clean up
+            seconds, core = plan(cluster)
+            plans.append(seconds)
+            session.close()  # what a switch sees of a controller that ends; it comes back by itself
+            session = channel.next(SwitchConnected).session
+            started = time.perf_counter()
+            sent += _in_sync(core, session, channel)
+            reads.append(time.perf_counter() - started)
+    yield Metric("reconcile", "seconds", median(reads), rounds)
+    yield Metric("reconcile", "count", sent, rounds)
+    yield Metric("reconcile-plan", "seconds", median(plans), rounds)
+
+
+def plan(cluster: BigCluster) -> tuple[float, Core]:
+    """A core that knows the cluster, and the seconds that it took it to work out the flows."""
+    events = list(cluster.events())
+    core = Core()
+    started = time.perf_counter()
+    for event in events:
+        for _ in core.handle(event):
+            pass
+    return time.perf_counter() - started, core
+
+
+def _in_sync(core: Core, session: Session, channel: Controller) -> int:
+    """Hand the core a connected switch and do as it says until it is content; the flow-mods that it sent."""
+    sent = _carry_out(core, c.SwitchUp(session))
+    while core.phases()[NODE] is not Phase.IDLE:
+        if core.phases()[NODE] is Phase.READING:
+            event: c.Event = c.Dumped(session, channel.next(FlowsDumped).flows)
+        else:
+            failures = channel.next(ChangeApplied).failures
+            if failures:
+                raise BenchError(f"the switch refused {len(failures)} flows: {failures[0]}")
+            event = c.Applied(session, ())
+        sent += _carry_out(core, event)
+    return sent
+
+
+def _carry_out(core: Core, event: c.Event) -> int:
+    sent = 0
+    for command in core.handle(event):
+        match command:
+            case c.ReadFlows(_, session):
+                session.dump_flows()
+            case c.SendFlows(_, session, change):
+                sent += len(change)
+                session.apply(change)
+            case c.Refuse(_, reason):
+                raise BenchError(f"the core refuses the switch: {reason}")
+    return sent
