@@ -1,0 +1,305 @@
+"""DEL, CHECK, GC and STATUS through the real executable, and what ADD refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from agent_fixture import Box, Node, agent_lab
+from lab_fixture import NodeState, until, vsctl
+
+from cni.errors import ErrorCode
+from cni.frame import Answer
+from lab import netns
+from lab.bringup import CONTROLLER
+from node_agent import wiring
+
+CONF = {"cniVersion": "1.1.0", "name": "weft", "type": "weft"}
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with agent_lab("t-cni-verbs") as lab, Node(lab) as node:
+        yield node
+
+
+@pytest.fixture
+def clean(node: Node) -> Iterator[NodeState]:
+    """The node before the test, which must leave it so."""
+    before = node.state()
+    yield before
+    node.back_at(before)
+
+
+def port_of(box: Box) -> str:
+    result = box.runtime.cached(box.attachment)
+    assert result is not None
+    return str(result["interfaces"][0]["name"])
+
+
+def alive(box: Box) -> bool:
+    """Whether the pod reaches the node through its port."""
+    return "1 received" in box.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")
+
+
+def until_refused(node: Node) -> Answer:
+    return until(lambda: answer if (answer := node.call("STATUS", CONF)).status else None, "STATUS is refused")
+
+
+def error(answer: Answer) -> dict[str, Any]:
+    assert answer.status == 1
+    told = json.loads(answer.stdout)
+    assert set(told) == {"cniVersion", "code", "msg", "details"}
+    assert isinstance(told, dict)
+    return told
+
+
+# DEL.
+
+
+def test_c26_del_takes_everything_and_succeeds_twice(node: Node, clean: NodeState) -> None:
+    box = node.box("twice")
+    box.add()
+    box.delete()
+    node.back_at(clean)
+    assert box.addresses() == []
+    box.delete()
+
+
+def test_c26_del_of_an_unknown_container_succeeds(node: Node, clean: NodeState) -> None:
+    node.box("never").delete()
+
+
+def test_c26_del_without_a_namespace_succeeds(node: Node, clean: NodeState) -> None:
+    gone, empty = node.box("gone"), node.box("empty")
+    gone.add()
+    empty.add()
+    netns.remove(gone.path.name)
+    gone.delete()
+    empty.having(netns="").delete()
+
+
+def test_c26_del_without_interface_prev_result_or_pod_succeeds(node: Node, clean: NodeState) -> None:
+    box = node.box("little")
+    box.add()
+    netns.run_in(node.namespace, lambda: wiring.delete(port_of(box)))
+    box.runtime.cache_dir.joinpath("results", f"weft-{box.attachment.container}-eth0").unlink()
+    box.having(args={}).delete()
+
+
+def test_del_by_the_ledger_after_the_agent_lost_its_memory(node: Node, clean: NodeState) -> None:
+    box = node.box("memory")
+    box.add()
+    node.kill_agent()
+    node.start_agent()
+    assert alive(box)
+    box.having(args={}).delete()
+
+
+def test_c28_del_frees_all_the_same_when_the_configuration_has_changed(node: Node, clean: NodeState) -> None:
+    box = node.box("changed", version="0.3.1")
+    box.add()
+    box.speaking("1.1.0", mtu=9000, runtimeConfig={"mac": "02:00:00:00:00:01"}).delete()
+
+
+def test_c28_del_frees_although_prev_result_cannot_be_read(node: Node, clean: NodeState) -> None:
+    box = node.box("unreadable")
+    box.add()
+    broken = {**CONF, "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "nonsense"}]}}
+    a = box.attachment
+    env = {"CNI_CONTAINERID": a.container, "CNI_IFNAME": "eth0", "CNI_NETNS": a.netns}
+    answer = node.call("DEL", broken, env)
+    assert (answer.status, answer.stdout) == (0, b"")
+
+
+def test_a_del_touches_no_other_pod(node: Node) -> None:
+    stays, goes = node.box("stays"), node.box("goes")
+    stays.add()
+    goes.add()
+    goes.delete()
+    assert alive(stays)
+    stays.check()
+
+
+# ADD, again.
+
+
+def test_c19_a_second_add_is_refused_and_changes_nothing(node: Node) -> None:
+    box = node.box("again")
+    box.add()
+    before, inside = node.state(), box.show("addr")
+    refused = box.refused()
+    assert refused.code == ErrorCode.INTERFACE_EXISTS
+    assert "eth0" in refused.msg
+    assert (node.state(), box.show("addr")) == (before, inside)
+    assert alive(box)
+
+
+def test_c19_an_interface_of_somebody_else_is_refused_and_untouched(node: Node, clean: NodeState) -> None:
+    box = node.box("taken")
+    refused = box.having(ifname="lo").refused()
+    assert (refused.code, "lo" in refused.msg) == (ErrorCode.INTERFACE_EXISTS, True)
+    box.output("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "theirs")
+    before = box.show("link")
+    refused = box.refused()
+    assert refused.code == ErrorCode.INTERFACE_EXISTS
+    assert box.attachment.netns in refused.msg
+    assert box.show("link") == before
+
+
+# CHECK.
+
+
+def test_c32_check_passes_right_after_add(node: Node) -> None:
+    box = node.box("fine")
+    box.add()
+    box.check()
+
+
+@pytest.mark.parametrize("version", ["0.4.0", "1.0.0"])
+def test_c32_check_passes_in_every_version_that_has_it(node: Node, version: str) -> None:
+    box = node.box("old", version=version)
+    box.add()
+    box.check()
+
+
+def test_c31_check_tells_when_the_interface_is_gone(node: Node, clean: NodeState) -> None:
+    box = node.box("no-veth")
+    box.add()
+    name = port_of(box)
+    netns.run_in(node.namespace, lambda: wiring.delete(name))
+    refused = box.refused("check")
+    assert refused.code == ErrorCode.CHECK_FAILED
+    assert name in refused.msg
+    assert box.attachment.container in refused.msg
+    box.delete()
+
+
+def test_c31_check_tells_when_the_row_is_gone(node: Node, clean: NodeState) -> None:
+    box = node.box("no-row")
+    box.add()
+    vsctl(node.lab, node.name, "del-port", "br-int", port_of(box))
+    refused = box.refused("check")
+    assert refused.code == ErrorCode.CHECK_FAILED
+    assert "has no port" in refused.msg
+    box.delete()
+
+
+def test_c31_check_tells_when_the_flows_were_never_confirmed(node: Node, clean: NodeState) -> None:
+    box = node.box("no-flows")
+    box.add()
+    with node.stopped(CONTROLLER):
+        vsctl(node.lab, node.name, "remove", "Port", port_of(box), "external_ids", "weft-programmed")
+        refused = box.refused("check")
+    assert refused.code == ErrorCode.CHECK_FAILED
+    assert "the controller has not confirmed its flows" in refused.msg
+    box.delete()
+
+
+def test_c29_check_needs_the_result_of_the_add(node: Node) -> None:
+    env = {"CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0", "CNI_NETNS": "/x"}
+    told = error(node.call("CHECK", CONF, env))
+    assert (told["code"], "prevResult" in told["msg"]) == (7, True)
+
+
+# GC.
+
+
+def kept(node: Node, *boxes: Box) -> list[bool]:
+    rows = [name for name, _ in node.state().rows]
+    return [port_of(box) in rows for box in boxes]
+
+
+def gc(node: Node, **keys: Any) -> None:
+    answer = node.call("GC", {**CONF, **keys})
+    assert (answer.status, answer.stdout) == (0, b"")
+
+
+def pair(box: Box) -> dict[str, str]:
+    return {"containerID": box.attachment.container, "ifname": box.attachment.ifname}
+
+
+@pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
+def test_c33_c34_gc_removes_what_the_runtime_does_not_know(node: Node, key: str) -> None:
+    live, dead = node.box("live"), node.box("dead")
+    live.add()
+    dead.add()
+    second = live.having(ifname="net1")
+    second.add()
+    gc(node, **{key: [pair(live)]})
+    assert kept(node, live, dead, second) == [True, False, False]
+    assert (alive(live), dead.addresses()) == (True, [])
+    live.check()
+
+
+def test_c33_gc_leaves_other_networks_alone(node: Node) -> None:
+    box = node.box("other")
+    box.add()
+    gc(node, **{"name": "another", "cni.dev/valid-attachments": []})
+    assert kept(node, box) == [True]
+
+
+def test_c35_gc_with_null_knows_no_valid_attachment(node: Node) -> None:
+    box = node.box("null")
+    box.add()
+    gc(node, **{"cni.dev/valid-attachments": None})
+    assert kept(node, box) == [False]
+    assert node.state().devices == ()
+
+
+def test_c35_gc_without_the_key_removes_nothing(node: Node) -> None:
+    box = node.box("absent")
+    box.add()
+    gc(node)
+    assert kept(node, box) == [True]
+    assert alive(box)
+
+
+def test_gc_refuses_an_entry_that_it_could_misread(node: Node) -> None:
+    box = node.box("entry")
+    box.add()
+    told = error(node.call("GC", {**CONF, "cni.dev/valid-attachments": [{"containerId": box.attachment.container}]}))
+    assert told["code"] == 7
+    assert kept(node, box) == [True]
+
+
+def test_c48_gc_as_libcni_does_it(node: Node) -> None:
+    live, dead = node.box("live"), node.box("dead")
+    live.add()
+    dead.add()
+    live.runtime.gc([(live.attachment.container, "eth0")])
+    assert (live.runtime.cached(live.attachment) is None, dead.runtime.cached(dead.attachment)) == (False, None)
+    assert alive(live)
+    assert dead.addresses() == []
+
+
+# STATUS.
+
+
+def test_c38_status_says_nothing_when_add_can_work(node: Node) -> None:
+    answer = node.call("STATUS", CONF)
+    assert (answer.status, answer.stdout) == (0, b"")
+
+
+def test_c38_status_without_an_agent_is_50(node: Node) -> None:
+    node.kill_agent()
+    try:
+        told = error(node.call("STATUS", CONF))
+    finally:
+        node.start_agent()
+    assert told["code"] == ErrorCode.PLUGIN_NOT_AVAILABLE
+    assert str(node.config.paths.cni_socket) in told["msg"]
+
+
+def test_c38_status_without_the_switchs_database_is_50(node: Node) -> None:
+    node.lab.kill(node.ovsdb)
+    try:
+        told = error(until_refused(node))
+    finally:
+        node.lab.start(node.ovsdb)
+        node.wait_ready()
+    assert told["code"] == ErrorCode.PLUGIN_NOT_AVAILABLE
+    assert "no connection to Open vSwitch's database" in told["msg"]
+    assert str(node.config.paths.ovsdb_socket) in told["msg"]

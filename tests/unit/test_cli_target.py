@@ -1,0 +1,77 @@
+"""Where commands look: the sockets that are named, a lab, or this machine's Open vSwitch."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CliError
+from cli.target import Fabric, choose_lab, find_fabric, of_sockets
+from cli.view import Place
+from cli.where import Where
+
+ONE = Place("unix:/a/db.sock", Path("/a/br-int.mgmt"), node="node1")
+TWO = Place("unix:/b/db.sock", Path("/b/br-int.mgmt"), node="node2")
+
+
+def test_a_run_directory_has_both_sockets_under_their_usual_names(tmp_path: Path) -> None:
+    (place,) = of_sockets(Where(rundir=str(tmp_path))).places
+    assert place == Place(f"unix:{tmp_path}/db.sock", tmp_path / "br-int.mgmt")
+
+
+def test_another_bridge(tmp_path: Path) -> None:
+    (place,) = of_sockets(Where(rundir=str(tmp_path), bridge="br0")).places
+    assert (place.management, place.bridge) == (tmp_path / "br0.mgmt", "br0")
+
+
+def test_both_sockets_by_name() -> None:
+    (place,) = of_sockets(Where(ovsdb="tcp:127.0.0.1:6640", openflow="unix:/x/br-int.mgmt")).places
+    assert (place.ovsdb, place.management) == ("tcp:127.0.0.1:6640", Path("/x/br-int.mgmt"))
+
+
+def test_one_socket_by_name_and_the_other_from_the_run_directory(tmp_path: Path) -> None:
+    (place,) = of_sockets(Where(rundir=str(tmp_path), ovsdb="unix:/x/db.sock")).places
+    assert (place.ovsdb, place.management) == ("unix:/x/db.sock", tmp_path / "br-int.mgmt")
+
+
+@pytest.mark.parametrize(
+    ("where", "complaint"),
+    [
+        (Where(ovsdb="unix:/x"), "--openflow is missing"),
+        (Where(openflow="unix:/x"), "--ovsdb is missing"),
+        (Where(rundir="/nowhere"), "no such directory"),
+        (Where(ovsdb="unix:/x", openflow="tcp:1.2.3.4:6653"), "--openflow 'tcp:1.2.3.4:6653'"),
+        (Where(ovsdb="unix:/x", openflow="unix:relative"), "absolute"),
+        (Where(lab="a", rundir="/x"), "exclude each other"),
+        (Where(lab="no-such-lab-here"), "`weftctl lab up --name no-such-lab-here` makes one"),
+        (Where(lab="Bad!"), "lab name 'Bad!'"),
+    ],
+)
+def test_complaints_say_what_to_do(where: Where, complaint: str) -> None:
+    with pytest.raises(CliError, match=complaint):
+        find_fabric(where)
+
+
+@pytest.mark.parametrize(("up", "chosen"), [((), ""), (("only",), "only"), (("b", "lab", "a"), "lab")])
+def test_which_lab_is_meant(up: tuple[str, ...], chosen: str) -> None:
+    assert choose_lab(up) == chosen
+
+
+def test_several_labs_have_to_be_told_apart() -> None:
+    with pytest.raises(CliError, match="several labs are up: a, b; choose with --lab"):
+        choose_lab(["b", "a"])
+
+
+def test_one_node_of_a_fabric() -> None:
+    fabric = Fabric("lab x", (ONE, TWO))
+    assert fabric.only("node2").places == (TWO,)
+    assert fabric.only("") is fabric
+
+
+def test_a_node_that_is_not_there_lists_those_that_are() -> None:
+    with pytest.raises(CliError, match="lab x has no node 'node9': it has node1, node2"):
+        Fabric("lab x", (ONE, TWO)).only("node9")
+
+
+def test_a_single_node_is_asked_for_its_name_later() -> None:
+    unnamed = Place("unix:/a/db.sock", Path("/a/br-int.mgmt"))
+    assert Fabric("/a", (unnamed,)).only("whatever").places == (unnamed,)

@@ -1,0 +1,87 @@
+"""CNI_ARGS, args.cni and runtimeConfig (C44-C47, R1)."""
+
+from ipaddress import ip_interface
+
+import pytest
+
+from cni.errors import CniError, ErrorCode
+from cni.requested import PodArgs, Requested, parse_args, parse_pod, parse_requested
+
+CONTAINERD = {
+    "IgnoreUnknown": "1",
+    "K8S_POD_NAMESPACE": "default",
+    "K8S_POD_NAME": "web-0",
+    "K8S_POD_INFRA_CONTAINER_ID": "abc",
+    "K8S_POD_UID": "8f2c",
+}
+WEB = PodArgs("default", "web-0", "8f2c", "abc")
+
+
+def code(call: object) -> ErrorCode:
+    with pytest.raises(CniError) as caught:
+        call()  # type: ignore[operator]
+    return caught.value.code
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_c47_pairs_come_in_any_order(backwards: bool) -> None:
+    pairs = sorted(CONTAINERD.items(), reverse=backwards)
+    assert parse_pod(parse_args(";".join(f"{k}={v}" for k, v in pairs)), {}) == WEB
+
+
+def test_c47_unknown_keys_empty_pairs_and_equals_signs_in_values_are_tolerated() -> None:
+    assert parse_args(";A=b=c;;Unknown==;") == {"A": "b=c", "Unknown": "="}
+    assert parse_args("") == {}
+    assert parse_pod({"FOO": "BAR"}, {}) == PodArgs()
+
+
+def test_c47_a_pair_without_equals_sign_is_error_4() -> None:
+    assert code(lambda: parse_args("A=1;B")) is ErrorCode.INVALID_ENVIRONMENT
+
+
+@pytest.mark.parametrize("name", ["Web", "web_0", "-web", "web-", "a/b", "a" * 254])
+def test_a_pod_name_kubernetes_does_not_know_is_error_4(name: str) -> None:
+    for key in ("K8S_POD_NAME", "K8S_POD_NAMESPACE"):
+        assert code(lambda key=key: parse_pod({key: name}, {})) is ErrorCode.INVALID_ENVIRONMENT
+
+
+def test_c46_args_cni_beats_cni_args() -> None:
+    conf = {"args": {"cni": {"K8S_POD_NAME": "web-1", "other": {}}}}
+    assert parse_pod(CONTAINERD, conf) == PodArgs("default", "web-1", "8f2c", "abc")
+
+
+def test_c46_addresses_and_mac_come_from_the_strongest_source() -> None:
+    args = {"IP": "10.0.0.1/24,fd00::1/64", "MAC": "00:00:00:00:00:01"}
+    conf = {"args": {"cni": {"ips": ["10.0.0.2/24"], "mac": "00:00:00:00:00:02"}}}
+    runtime = {"ips": ["10.0.0.3/24"], "mac": "00:00:00:00:00:03"}
+    legacy = Requested((ip_interface("10.0.0.1/24"), ip_interface("fd00::1/64")), "00:00:00:00:00:01")
+    assert parse_requested(args, {}, {}) == legacy
+    assert parse_requested(args, conf, {}) == Requested((ip_interface("10.0.0.2/24"),), "00:00:00:00:00:02")
+    assert parse_requested(args, conf, runtime) == Requested((ip_interface("10.0.0.3/24"),), "00:00:00:00:00:03")
+
+
+def test_c45_runtime_config_keys_match_in_any_case() -> None:
+    runtime = {"IPs": ["10.0.0.3/24"], "Mac": "AA:BB:CC:DD:EE:FF"}
+    assert parse_requested({}, {}, runtime) == Requested((ip_interface("10.0.0.3/24"),), "aa:bb:cc:dd:ee:ff")
+
+
+def test_nothing_asked_for_is_nothing() -> None:
+    assert parse_requested({}, {}, {}) == Requested()
+    assert parse_requested({}, {"args": None}, {"ips": None, "mac": ""}) == Requested()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "named"),
+    [
+        ({"ips": ["10.0.0.300"]}, 'runtimeConfig.ips=["10.0.0.300"]'),
+        ({"ips": "10.0.0.3"}, 'runtimeConfig.ips="10.0.0.3"'),
+        ({"ips": [167772163]}, "runtimeConfig.ips=[167772163]"),
+        ({"mac": "xx"}, 'runtimeConfig.mac="xx"'),
+        ({"mac": 5}, "runtimeConfig.mac=5"),
+    ],
+)
+def test_c44_malformed_requests_are_refused_by_key_and_value(runtime: dict[str, object], named: str) -> None:
+    with pytest.raises(CniError) as caught:
+        parse_requested({}, {}, runtime)
+    assert caught.value.code is ErrorCode.INVALID_NETWORK_CONFIG
+    assert named in caught.value.msg
