@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 STAMPS := build/stamps
 
 # Open vSwitch with its tools; nft for masquerading; a static C compiler for the CNI executable (libc6-dev) and its
-# sanitizers (from gcc); the reference CNI plugins to compare with.
+# sanitizers (from gcc). For the tests: the reference CNI plugins to compare with, and what they look and ask with.
 PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps $(PYTHON)-venv gcc make libc6-dev \
-	containernetworking-plugins
+	containernetworking-plugins curl ethtool openssl
 # Only the benchmarks need these: the peers, and a load generator.
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
 

@@ -45,6 +45,8 @@ def sweep(lab: str) -> Swept:
     spaces = namespaces(lab)
     for name in spaces:
         netns.remove(name)
+    # Somebody who was killed between fork and exec leaves a child that has no marker yet. By now it has.
+    killed += _kill_all(lab)
     root = LabPaths(lab).root
     had_files = root.exists()
     if had_files:
