@@ -6,22 +6,23 @@ from controller.cluster import Cluster
 from controller.identity import UNKNOWN, identity_of
 from controller.owners import Kind, Owner
 from kube.membership import NodeFacts
+from openflow.codec import Encoded, encode
 from openflow.features import base, node, pod
 from openflow.fields import OfPort
 from openflow.flow import Flow
 from openflow.net import gateway_address
 
 
-def flows(cluster: Cluster, where: str, owner: Owner) -> tuple[Flow, ...]:
-    """The flows of `owner` on the bridge of node `where`; none when it is not there or not usable."""
+def flows(cluster: Cluster, where: str, owner: Owner) -> tuple[Encoded, ...]:
+    """The flows of `owner` on the bridge of node `where`, as bytes; none when it is not there or not usable."""
     bridge = cluster.bridges.get(where)
     if bridge is None:
         return ()
     if owner.kind is Kind.PIPELINE:
-        return tuple(base.flows(bridge.system_ports()))
+        return tuple(map(encode, base.flows(bridge.system_ports())))
     if owner.kind is Kind.NODE:
-        return tuple(_node_flows(cluster, where, owner.name))
-    return tuple(_port_flows(cluster, where, owner.name))
+        return tuple(map(encode, _node_flows(cluster, where, owner.name)))
+    return _port_flows(cluster, where, owner.name)
 
 
 def _node_flows(cluster: Cluster, where: str, name: str) -> Iterator[Flow]:
@@ -41,12 +42,12 @@ def _gateway(facts: NodeFacts, port: OfPort) -> node.Gateway:
     return node.Gateway(facts.name, facts.pod_cidrs, addresses, port)
 
 
-def _port_flows(cluster: Cluster, where: str, name: str) -> Iterator[Flow]:
+def _port_flows(cluster: Cluster, where: str, name: str) -> tuple[Encoded, ...]:
     port = cluster.bridges[where].usable(name)
     if port is None or port.number is None:
-        return
+        return ()
     known = cluster.pod_of(where, port)
     if known is None and port.namespace:
-        return  # Unknown means dropped: no flow before the Pod, hence its identity, is known.
+        return ()  # Unknown means dropped: no flow before the Pod, hence its identity, is known.
     identity = UNKNOWN if known is None else identity_of(known)
-    yield from pod.flows(pod.LocalPod(port.namespace, port.pod, OfPort(port.number), port.mac, port.ips, identity))
+    return pod.encoded(pod.LocalPod(port.namespace, port.pod, OfPort(port.number), port.mac, port.ips, identity))

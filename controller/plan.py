@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Set
 
 from controller.owners import Owner
-from openflow.codec import Change, Encoded, encode
+from openflow.codec import Change, Encoded
 from openflow.decode import decode
-from openflow.flow import Flow
 from openflow.render import named
 
 
@@ -13,15 +12,17 @@ class PlanError(ValueError):
     """Two owners, or one owner twice, want a flow under one key: whichever came later would silently win."""
 
 
-def settle(flows: Mapping[Owner, Iterable[Flow]]) -> tuple[dict[Owner, tuple[Flow, ...]], tuple[str, ...]]:
+def settle(
+    flows: Mapping[Owner, Iterable[Encoded]],
+) -> tuple[dict[Owner, tuple[Encoded, ...]], tuple[str, ...]]:
     """Who gets flows when keys collide, and what to say of the others: owners come in the order of their names, and
     one that wants a key of an earlier one gets no flows at all. Who came first in time does not matter."""
     taken: dict[bytes, Owner] = {}
-    settled: dict[Owner, tuple[Flow, ...]] = {}
+    settled: dict[Owner, tuple[Encoded, ...]] = {}
     losers = []
     for owner, each in sorted(flows.items(), key=_owner_order):
         wanted = tuple(each)
-        keys = [encode(flow).key for flow in wanted]
+        keys = [flow.key for flow in wanted]
         contested = next((key for place, key in enumerate(keys) if key in taken or key in keys[:place]), None)
         if contested is None:
             taken |= dict.fromkeys(keys, owner)
@@ -67,10 +68,10 @@ class NodePlan:
         """Whether a flow of this owner is left out."""
         return any(self._is_refused(key) for key, _ in self._by_owner.get(owner, ()))
 
-    def update(self, flows: Mapping[Owner, Iterable[Flow]]) -> None:
+    def update(self, flows: Mapping[Owner, Iterable[Encoded]]) -> None:
         """Replace the flows of these owners. Raises PlanError, and leaves the plan as it was, when keys collide
         with each other or with another owner's."""
-        fresh = {owner: tuple(map(encode, each)) for owner, each in flows.items()}
+        fresh = {owner: tuple(each) for owner, each in flows.items()}
         self._check(fresh)
         for owner in fresh:
             for key, _ in self._by_owner.pop(owner, ()):

@@ -10,8 +10,7 @@ from enum import Enum
 
 from controller.owners import Owner
 from controller.plan import NodePlan
-from openflow.codec import Change
-from openflow.flow import Flow
+from openflow.codec import Change, Encoded
 
 LEFT_OUT_AT_MOST = 100
 """Flows that a switch may refuse before it is left alone for a while: each costs a reading of all of them."""
@@ -59,7 +58,7 @@ class Switch:
         """Whether owners wait for the switch to confirm their flows: it is not expected to be in order."""
         return bool(self._waiting)
 
-    def update(self, flows: Mapping[Owner, Iterable[Flow]]) -> None:
+    def update(self, flows: Mapping[Owner, Iterable[Encoded]]) -> None:
         """New desired flows of some owners. Raises PlanError."""
         self.plan.update(flows)
         self._waiting |= flows.keys()

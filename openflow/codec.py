@@ -75,13 +75,10 @@ def _instructions(flow: Flow) -> bytes:
     actions = flow.actions
     if not actions:
         return b""
-    goto = b""
-    if isinstance(actions[-1], Goto):
-        goto, actions = actions[-1].wire, actions[:-1]
-    if not actions:
-        return goto
-    applied = b"".join([action.wire for action in actions])
-    return _INSTRUCTION.pack(APPLY_ACTIONS, _INSTRUCTION.size + len(applied)) + applied + goto
+    wires = b"".join([action.wire for action in actions])
+    # Goto is an instruction of its own, behind the one that applies all the others.
+    applied = len(wires) - (len(actions[-1].wire) if isinstance(actions[-1], Goto) else 0)
+    return _INSTRUCTION.pack(APPLY_ACTIONS, _INSTRUCTION.size + applied) + wires if applied else wires
 
 
 def cookie_of(body: bytes) -> int:

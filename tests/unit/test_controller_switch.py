@@ -12,11 +12,11 @@ A, B = port_owner("a"), port_owner("b")
 
 
 def rule(number):
-    return flow(Table.SPOOF_GUARD, 100, (in_port(OfPort(number)),), cookie=1)
+    return encode(flow(Table.SPOOF_GUARD, 100, (in_port(OfPort(number)),), cookie=1))
 
 
 def adds(*numbers):
-    return Send(Change(add=tuple(sorted(encode(rule(number)) for number in numbers))))
+    return Send(Change(add=tuple(sorted(rule(number) for number in numbers))))
 
 
 def deletes(*numbers):
@@ -24,7 +24,7 @@ def deletes(*numbers):
 
 
 def key(number):
-    return encode(rule(number)).key
+    return rule(number).key
 
 
 def switch(**flows):
@@ -60,7 +60,7 @@ def test_a_switch_that_holds_the_right_flows_is_sent_nothing_and_confirms_at_onc
 def test_what_differs_is_sent_and_confirmed_by_the_barrier():
     made = switch(a=1, b=2)
     made.connected()
-    assert made.dumped(dict([encode(rule(1)), encode(rule(3))])) == (
+    assert made.dumped(dict([rule(1), rule(3)])) == (
         Send(Change(adds(2).change.add, deletes(3).change.delete)), set(),
     )  # fmt: skip
     assert made.phase is Phase.SENDING
@@ -151,7 +151,7 @@ def test_a_flow_that_was_refused_alone_needs_nothing_but_a_reading():
     made.dumped({})
     refused(made, 1)
     # The refusal came before the commit, which took the rest.
-    assert made.dumped(dict([encode(rule(2))])) == (None, {B})
+    assert made.dumped(dict([rule(2)])) == (None, {B})
     assert made.phase is Phase.IDLE
 
 
