@@ -115,7 +115,7 @@ class _Involved:
 
 
 def columns(*, stats: bool) -> tuple[Column, ...]:
-    """The columns of `rows`."""
+    """The columns of `rows`. None folds: one flow is one line, on any terminal."""
     counters = [Column(title, "dim", right=True) for title in ("PACKETS", "BYTES", "AGE")] if stats else []
     return (
         Column("NODE", "bold"),
@@ -123,8 +123,8 @@ def columns(*, stats: bool) -> tuple[Column, ...]:
         Column("PRIO", "dim", right=True),
         *counters,
         Column("OWNER", "green"),
-        Column("MATCH", fold=True),
-        Column("ACTIONS", action_style, fold=True),
+        Column("MATCH"),
+        Column("ACTIONS", action_style),
     )
 
 

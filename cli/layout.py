@@ -1,7 +1,8 @@
 """Columns on a screen: how wide each is, where a long cell is folded, which style a piece of text has. Pure.
 
 A row is one line. Where the terminal is too narrow for that, cells of foldable columns go on below themselves,
-which reads better than a line that the terminal folds at any letter.
+which reads better than a line that the terminal folds at any letter. A table that has none, as of flows, keeps to one
+line a row on any terminal.
 """
 
 import textwrap

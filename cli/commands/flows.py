@@ -21,8 +21,8 @@ def flows(
 ) -> None:
     """Show the flows in the switches, in words.
 
-    Tables, registers, ports, pods and nodes have their names. A flow is one line; on a terminal that is too
-    narrow for it, its longest cells go on below themselves.
+    Tables, registers, ports, pods and nodes have their names. A flow is one line, however narrow the
+    terminal, and columns are aligned: `weftctl flows | less -S` scrolls sideways.
     """
     from cli.show import Choice, show_flows
 

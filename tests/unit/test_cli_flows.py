@@ -107,6 +107,15 @@ def test_a_flow_is_one_line_of_names() -> None:
     assert len({line.index("Src:=") for line in lines}) == 1
 
 
+@pytest.mark.parametrize("width", [None, 40, 80, 118, 200])
+def test_a_flow_is_one_line_on_a_terminal_of_any_width(width: int | None) -> None:
+    names = names_of(view(), (), ["beta"])
+    rows = list(flows.rows(seen(), names, stats=False, node=False))
+    titles, *lines = (plain(line) for line in table(flows.columns(stats=False), rows, width))
+    at = titles.index("ACTIONS")
+    assert [line[at:] for line in lines] == [row.cells[-1] for row in rows]
+
+
 def test_with_counters_and_the_node() -> None:
     titles, first = (line.split() for line in _lines(stats=True, node=True)[:2])
     assert titles == ["NODE", "TABLE", "PRIO", "PACKETS", "BYTES", "AGE", "OWNER", "MATCH", "ACTIONS"]

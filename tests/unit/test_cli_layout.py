@@ -68,9 +68,10 @@ def test_a_single_foldable_column_takes_what_the_others_leave() -> None:
     assert " ".join(lines[1].split()[1:3]) == "10.244.1.0/24, fd57:244:0:1::/64,"
 
 
-def test_where_even_folding_does_not_help_lines_are_left_whole() -> None:
+def test_rows_without_a_foldable_column_are_one_aligned_line_each_however_narrow_the_terminal() -> None:
     columns = (Column("A"), Column("B"))
-    assert _text([Row(("x" * 50, "y" * 50))], 40, columns)[1] == "x" * 50 + "  " + "y" * 50
+    lines = _text([Row(("x" * 50, "y " * 50 + "y")), Row(("x", "y"))], 40, columns)
+    assert lines[1:] == ["x" * 50 + "  " + "y " * 50 + "y", "x" + " " * 51 + "y"]
 
 
 def test_headings_go_across_and_do_not_widen_columns() -> None:
