@@ -85,13 +85,14 @@ class Ensured:
 
 
 def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> Ensured:
-    """Compose the rows. `version`: of ovs-vswitchd, for a database in which nobody has noted it.
+    """Compose the rows. `version`: of the ovs-vswitchd that runs, "" when it cannot be asked. Then what start-up
+    scripts have noted in the database counts, which may be that of a binary since upgraded, or nothing.
 
     BridgeError: Open vSwitch is too old or lacks what is asked for, or the bridge is another node's or of another
     datapath type, or a port of ours sits on another bridge.
     """
     root = txn.root()
-    found = txn.get(root, "ovs_version") or version
+    found = version or txn.get(root, "ovs_version") or ""
     _check_switch(txn, config, found)
     bridge = _bridge(txn, config)
     _set_controllers(txn, bridge, config.controllers)
@@ -128,7 +129,7 @@ def check_version(version: str) -> None:
     """BridgeError when `version` ("3.1.0") is older than Weft can work with. An unknown version ("") passes."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if version and numbers is None:
-        raise BridgeError(f"Open_vSwitch.ovs_version = {version!r} is no version number")
+        raise BridgeError(f"Open vSwitch's version {version!r} is no version number")
     if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM_OVS:
         least = ".".join(map(str, MINIMUM_OVS))
         raise BridgeError(f"Open vSwitch {version} is too old: Weft needs {least} or newer; upgrade it on this node")

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 from ovs_fixture import private_ovs
+from version_fixture import running_version
 
 from node_agent.bridge import NodeBridge, NotInTime, PortFailed
 from ovsdb.appctl import rundir_of, version
@@ -176,11 +177,29 @@ def test_a_bridge_of_another_node_is_refused(bridge):
         bridge.ensure(replace(CONFIG, node="n2")).result(WAIT)
 
 
-def test_an_old_switch_is_refused_before_anything_is_made(ovs, fresh):
-    get(ovs, "set", "Open_vSwitch", ".", "ovs_version=2.15.1")
-    with pytest.raises(BridgeError, match=r"Open vSwitch 2\.15\.1 is too old: Weft needs 2\.17"):
+@pytest.mark.parametrize("noted", ["", "2.15.1", "3.1.0"])
+def test_an_old_switch_is_refused_before_anything_is_made_whatever_the_database_says(ovs, fresh, noted):
+    get(ovs, "set", "Open_vSwitch", ".", f'ovs_version="{noted}"')
+    with (
+        running_version(ovs.root, "2.15.1"),
+        pytest.raises(BridgeError, match=r"Open vSwitch 2\.15\.1 is too old: Weft needs 2\.17"),
+    ):
         fresh.ensure(CONFIG).result(WAIT)
     assert get(ovs, "list-br") == ""
+
+
+def test_a_version_noted_before_an_upgrade_does_not_count(ovs, fresh):
+    get(ovs, "set", "Open_vSwitch", ".", "ovs_version=2.15.1")
+    assert fresh.ensure(CONFIG).result(WAIT).ovs_version == "3.1.0"
+
+
+def test_the_noted_version_counts_while_the_switch_cannot_be_asked(ovs, fresh):
+    get(ovs, "set", "Open_vSwitch", ".", "ovs_version=2.15.1")
+    ovs.stop("ovs-vswitchd")
+    with pytest.raises(BridgeError, match=r"Open vSwitch 2\.15\.1 is too old"):
+        fresh.ensure(CONFIG).result(WAIT)
+    get(ovs, "--no-wait", "set", "Open_vSwitch", ".", "ovs_version=3.0.9")
+    assert fresh.ensure(CONFIG).result(WAIT).ovs_version == "3.0.9"
 
 
 def test_a_tunnel_type_that_the_switch_lacks_is_refused(fresh):

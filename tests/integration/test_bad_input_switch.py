@@ -31,6 +31,7 @@ from lab_fixture import (
 )
 from openflow_peer_fixture import Peer, peer, raw_peer
 from stream_fixture import Repeater, stream
+from version_fixture import running_version
 
 from cni.errors import ErrorCode
 from lab.bringup import CONTROLLER, agent
@@ -159,19 +160,15 @@ def test_an_open_vswitch_that_is_too_old_is_refused_by_version_and_left_as_it_is
     before = node_state(lab, "node1")
     with stream(end(lab, "one"), end(lab, "two")) as traffic:
         lab.kill(agent("node1"))
-        vsctl(lab, "node1", "set", "Open_vSwitch", ".", "ovs_version=2.16.9")
-        try:
+        with running_version(lab.paths.node("node1").ovs, "2.16.9"):
             lab.start(agent("node1"))
-            problem = until(lambda: "2.16.9" in (agent_problem(lab, "node1") or ""), "the agent says why")
-            assert problem
+            until(lambda: "2.16.9" in (agent_problem(lab, "node1") or ""), "the agent says why")
             assert "2.17" in (agent_problem(lab, "node1") or "")
             with box(lab, "node1", "too-old") as made:
                 with pytest.raises(RuntimeFailure, match=r"2\.16\.9") as refused:
                     made.add()
                 assert refused.value.code == ErrorCode.TRY_AGAIN_LATER
             assert node_state(lab, "node1") == before
-        finally:
-            vsctl(lab, "node1", "clear", "Open_vSwitch", ".", "ovs_version")
         restart_agent(lab, "node1")
         traffic.wait_sent(AFTER)
     assert traffic.lost() == []
