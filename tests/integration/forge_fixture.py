@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -107,6 +108,14 @@ class Wire:
                 _, mark, rest = self._socket.recv(65536).partition(_MARK)
                 found |= {rest.partition(b"\0")[0].decode()} if mark else set()
         return found
+
+    def missing(self, frames: Iterable[Frame], seconds: float = 5.0) -> set[str]:
+        """The names of these frames that have not come in within so many seconds."""
+        missing, deadline = {frame.name for frame in frames}, time.monotonic() + seconds
+        while missing and time.monotonic() < deadline:
+            missing -= self.caught()
+            time.sleep(0.01)
+        return missing
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
-from forge_fixture import Sender, frames, mac_of, wire
+from forge_fixture import Frame, Sender, Wire, frames, mac_of, wire
 from lab_fixture import (
     agent_problem,
     box,
@@ -16,6 +18,7 @@ from lab_fixture import (
     end,
     flow_mods,
     flows,
+    in_node,
     metrics,
     node_config,
     node_state,
@@ -23,6 +26,7 @@ from lab_fixture import (
     pod,
     problems,
     restart_agent,
+    run,
     running_lab,
     settled,
     start_controller,
@@ -30,7 +34,7 @@ from lab_fixture import (
     vsctl,
 )
 from openflow_peer_fixture import Peer, peer, raw_peer
-from stream_fixture import Repeater, stream
+from stream_fixture import End, Repeater, stream
 from version_fixture import running_version
 
 from cni.errors import ErrorCode
@@ -38,6 +42,7 @@ from lab.bringup import CONTROLLER, agent
 from lab.lab import Lab
 from lab.runtime import RuntimeFailure
 from openflow.codec import table_of
+from openflow.constants import ROUTER_MAC
 from ovsdb.rows import datapath_id
 
 NODES = ("node1", "node2")
@@ -71,20 +76,48 @@ def stranger(lab: Lab) -> Iterator[Future[Peer]]:
 @pytest.mark.usefixtures("stranger")
 def test_a_foreign_port_is_reported_and_left_alone_and_nothing_comes_in_by_it(lab: Lab) -> None:
     before, port = node_state(lab, "node1"), f"foreign{secrets.token_hex(2)}"
-    near = end(lab, "one")
+    near, far = end(lab, "one"), end(lab, "two")
+    mac, space = mac_of(near.namespace, "eth0"), node_config(lab, "node1").namespace
+    claims = [frame for to in (ROUTER_MAC, mac) for frame in frames("foreign", Sender(mac, far.ips, to), near.ips)]
     vsctl(lab, "node1", "add-port", "br-int", port, "--", "set", "Interface", port, "type=internal")
     try:
         until(lambda: any(port in text and "node1" in text for text in problems(lab, "ForeignPort")), "a report")
         assert metrics(lab)[("weft_problems_total", "ForeignPort")] >= 1
-        with wire(node_config(lab, "node1").namespace, port) as outside, wire(near.namespace, "eth0") as inside:
-            claims = Sender(mac_of(near.namespace, "eth0"), end(lab, "two").ips)
-            with Repeater(lambda: [outside.send(frame) for frame in frames("foreign", claims, near.ips)]) as sent:
+        in_node(lab, "node1", lambda: run("ip", "link", "set", port, "up"))
+        with wire(space, port) as outside, wire(near.namespace, "eth0") as inside:
+            came, round_of = _received(lab, port), partial(_send_all, outside, claims)
+            with Repeater(round_of) as sent:
                 sent.wait_rounds(AFTER)
+            # The switch got them all: that nothing arrives is its doing.
+            least = came + sent.rounds * len(claims)
+            until(lambda: _received(lab, port) >= least, f"port {port} received {least} frames")
             assert inside.caught() == set()
+            _is_heard(inside, far, near)
         assert node_state(lab, "node1") == before
         assert port in vsctl(lab, "node1", "list-ports", "br-int").split()
     finally:
         vsctl(lab, "node1", "--if-exists", "del-port", port)
+
+
+def _send_all(mouth: Wire, said: Sequence[Frame]) -> None:
+    for frame in said:
+        mouth.send(frame)
+
+
+def _received(lab: Lab, port: str) -> int:
+    """Frames that the switch has received by a port."""
+    counters = re.search(r"rx pkts=(\d+)", ofctl(lab, "node1", "dump-ports", port))
+    assert counters
+    return int(counters[1])
+
+
+def _is_heard(net: Wire, speaker: End, listener: End) -> None:
+    """The net catches what may come: frames that the far pod sends in its own name."""
+    mine = Sender(mac_of(speaker.namespace, "eth0"), speaker.ips)
+    truths = tuple(frames("truth", mine, listener.ips))
+    with wire(speaker.namespace, "eth0") as mouth:
+        _send_all(mouth, truths)
+        assert net.missing(truths) == set()
 
 
 FOREIGN = (
