@@ -77,7 +77,7 @@ def test_a_port_is_ready_on_either_side() -> None:
 
 def test_the_same_flows_by_either_way() -> None:
     found = _run("program", "flows=700, rounds=2")
-    assert found.keys() == {("program", "seconds"), ("program-encoded", "seconds")}
+    assert found.keys() == {("program", "seconds"), ("program-values", "seconds")}
 
 
 def test_a_controller_that_starts_again_sends_nothing() -> None:
