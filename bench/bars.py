@@ -97,8 +97,8 @@ _STORM = (
 )
 _PORT_READY = (
     "For either side ovs-vswitchd has to open the port and to take the flows, which is more than half of our time "
-    "and leaves less than the bar where OVN is quick (the bar was set where OVN took 35.8 ms). The rest is hand-overs "
-    "between threads and processes, which cost a Python process more than one in C."
+    "and leaves less than the bar where OVN is quick (the bar was set where OVN took 35.8 ms). The rest is "
+    "hand-overs between threads and processes, which cost a Python process more than one in C."
 )
 _PROGRAM = (
     "For either side Open vSwitch has to take and commit the bundle. Encoding Flow values costs 1.4 µs a flow before "
