@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.node import datapath_type
+from lab.config import LabConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def this_machine() -> Machine:
         memory=int((_field("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) * 1024 / 1e9,
         kernel=platform.release().split("-")[0],
         openvswitch=_openvswitch(),
-        datapath={"netdev": "userspace", "system": "kernel"}[datapath_type()],
+        datapath=LabConfig().datapath.value,
         python=platform.python_version(),
         load=os.getloadavg()[0],
     )

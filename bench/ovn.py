@@ -72,7 +72,7 @@ class Ovn:
             "ovn-encap-ip": str(
                 names.host_interfaces(names.Underlay.TRANSPORT, 1, self.stage.node.family)[0].address
             ),
-            "ovn-bridge-datapath-type": "netdev",
+            "ovn-bridge-datapath-type": self.stage.node.datapath.ovs_type,
         }
         keys = [f"external_ids:{key}={value}" for key, value in settings.items()]
         database = f"--db=unix:{self.stage.node.paths.ovsdb_socket}"

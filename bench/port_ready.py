@@ -18,7 +18,8 @@ from bench.plugin import Pod
 from bench.ports import Mark, PortClient
 from bench.stage import Obj, Stage, stage
 from lab import netns
-from lab.node import datapath_type
+from lab.names import Datapath
+from lab.node import NodeConfig
 from node_agent import wiring
 from node_agent.attach import pod_mac
 from node_agent.netns import NetNs
@@ -64,14 +65,15 @@ def _weft_ports(weft: Stage, stack: ExitStack, count: int) -> list[PodPort]:
     pods = weft.pods(count, "p")
     boxes = weft.sandboxes(pods, stack)
     ports = [_pod_port(pod, number) for number, pod in enumerate(pods, start=2)]
-    netns.run_in(weft.node.namespace, lambda: _wire(zip(ports, boxes, strict=True)))
+    netns.run_in(weft.node.namespace, lambda: _wire(weft.node, zip(ports, boxes, strict=True)))
     return ports
 
 
-def _wire(ports: Iterable[tuple[PodPort, Pod]]) -> None:
+def _wire(node: NodeConfig, ports: Iterable[tuple[PodPort, Pod]]) -> None:
+    userspace = node.datapath is Datapath.USERSPACE
     for port, pod in ports:
         attachment = wiring.Attachment(
-            port.name, "eth0", port.mac, interfaces(port), _GATEWAYS, ROUTER_MAC, _MTU, datapath_type() == "netdev"
+            port.name, "eth0", port.mac, interfaces(port), _GATEWAYS, ROUTER_MAC, _MTU, userspace
         )
         with NetNs.open(str(pod.netns)) as inside:
             wiring.create(attachment, inside)

@@ -28,7 +28,7 @@ class Bridge:
     name: str
 
     def create(self, controller: str = "") -> None:
-        settings = ("datapath_type=netdev", "fail_mode=secure", "protocols=OpenFlow15")
+        settings = (f"datapath_type={self.stage.node.datapath.ovs_type}", "fail_mode=secure", "protocols=OpenFlow15")
         self.vsctl("add-br", self.name, "--", "set", "Bridge", self.name, *settings)
         if controller:
             connection = ("--", "set", "Controller", self.name, "max_backoff=1000")

@@ -21,7 +21,7 @@ from lab.cleanup import SweepError, sweep
 from lab.client import ApiClientError, ManifestError
 from lab.config import LabConfig, LabConfigError
 from lab.lab import Lab, LabError
-from lab.names import Family, LabNameError
+from lab.names import Datapath, Family, LabNameError
 from lab.netns import NetnsError
 from lab.node import NodeError
 from lab.process import ProcessError
@@ -45,6 +45,21 @@ class Plan:
     nodes: int
     tunnel: str
     family: str
+    datapath: str
+
+    def __str__(self) -> str:
+        kind = f"{self.tunnel}, {self.family}, {self.datapath} datapath"
+        return f"{self.name!r}: {_count(self.nodes)}, {kind}"
+
+    def config(self) -> LabConfig:
+        """The same for the lab itself."""
+        return LabConfig(
+            name=self.name,
+            nodes=self.nodes,
+            tunnel=self.tunnel,
+            family=Family(self.family),
+            datapath=Datapath(self.datapath),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ def told() -> Iterator[None]:
 
 def bring_up(plan: Plan, timeout: float) -> None:
     """Build a lab and wait for its nodes; a lab whose nodes do not get ready stays, to be looked at."""
-    config = LabConfig(name=plan.name, nodes=plan.nodes, tunnel=plan.tunnel, family=Family(plan.family))
+    config = plan.config()
     start = time.monotonic()
 
     def progress(text: str) -> None:
@@ -79,7 +94,7 @@ def bring_up(plan: Plan, timeout: float) -> None:
 
     with told():
         config.check()
-        progress(f"building lab {plan.name!r}: {_count(plan.nodes)}, {plan.tunnel}, {plan.family}")
+        progress(f"building lab {plan}")
         lab = Lab.up(config)
         try:
             progress(f"switches, controller and agents are started; the API answers on 127.0.0.1:{lab.api.port}")

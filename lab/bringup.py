@@ -16,6 +16,7 @@ import msgspec
 
 from lab import node, underlay
 from lab.config import ApiReady, LabConfig
+from lab.names import Datapath
 from lab.node import NodeConfig
 from lab.process import Processes, ProcessSpec
 from lab.underlay import UnderlayConfig
@@ -24,6 +25,7 @@ DAEMON = "daemon"
 CONTROLLER = "controller"
 
 _START_SECONDS = 30.0
+_KERNEL_DATAPATH = Path("/sys/module/openvswitch")
 
 
 class BringUpError(RuntimeError):
@@ -45,7 +47,7 @@ def ovsdb(of: str) -> str:
 
 def bring_up(config: LabConfig) -> None:
     """Build and start everything; returns when the API answers and every process was started."""
-    _check_machine()
+    check_machine(config.datapath)
     node.build_relay()
     _make_networks(config)
     nodes = config.node_configs()
@@ -82,12 +84,18 @@ def log_tail(processes: Processes, name: str, lines: int = 8) -> str:
     return "\n".join([f"{record.spec.log}:", *(f"  {line}" for line in said)])
 
 
-def _check_machine() -> None:
+def check_machine(datapath: Datapath, module: Path = _KERNEL_DATAPATH) -> None:
+    """Raise BringUpError when this machine lacks what a lab needs. `module`: where sysfs has the kernel datapath."""
     if os.geteuid() != 0:
         raise BringUpError("a lab makes network namespaces: run it as root")
     missing = [program for program in ("ovsdb-server", "ovs-vswitchd", "ovsdb-tool") if shutil.which(program) is None]
     if missing:
         raise BringUpError(f"{', '.join(missing)} not found: install Open vSwitch (Debian: openvswitch-switch)")
+    if datapath is Datapath.KERNEL and not module.exists():
+        raise BringUpError(
+            f"the kernel datapath needs the openvswitch module, and {module} does not exist: `modprobe openvswitch` "
+            "loads it; the userspace datapath needs no module"
+        )
 
 
 def _make_networks(config: LabConfig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from lab import names
-from lab.names import MAX_NODES, Family, LabPaths
+from lab.names import MAX_NODES, Datapath, Family, LabPaths
 from lab.node import NodeConfig
 
 _TUNNELS = ("geneve", "vxlan")
@@ -30,6 +30,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 2
     tunnel: str = "geneve"
     family: Family = Family.DUAL
+    datapath: Datapath = Datapath.USERSPACE
     mtu: int = 1500
     log_level: str = "info"
     weft: bool = True
@@ -50,7 +51,9 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def node_configs(self) -> tuple[NodeConfig, ...]:
         numbers = range(1, self.nodes + 1)
-        return tuple(NodeConfig(self.name, n, self.family, self.tunnel, self.log_level) for n in numbers)
+        return tuple(
+            NodeConfig(self.name, n, self.family, self.tunnel, self.datapath, self.log_level) for n in numbers
+        )
 
 
 class LabState(msgspec.Struct, frozen=True):

@@ -44,6 +44,18 @@ class Family(StrEnum):
         return {Family.DUAL: (4, 6), Family.IPV4: (4,), Family.IPV6: (6,)}[self]
 
 
+class Datapath(StrEnum):
+    """What forwards the packets of a lab's switches: ovs-vswitchd itself, or the kernel's openvswitch module."""
+
+    USERSPACE = "userspace"
+    KERNEL = "kernel"
+
+    @property
+    def ovs_type(self) -> str:
+        """The bridge's `datapath_type` in Open vSwitch's words (ovs-vswitchd.conf.db(5))."""
+        return {Datapath.USERSPACE: "netdev", Datapath.KERNEL: "system"}[self]
+
+
 class Underlay(StrEnum):
     """The two networks between nodes: one for people and the API, one for tunnels."""
 

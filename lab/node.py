@@ -18,14 +18,13 @@ import yaml
 
 from cni import conflist
 from lab import names, netns
-from lab.names import Family, LabPaths, NodePaths
+from lab.names import Datapath, Family, LabPaths, NodePaths
 from lab.process import ProcessSpec
 
 BRIDGE = "br-int"
 TRANSPORT_INTERFACE = "eth1"
 
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-_KERNEL_DATAPATH = Path("/sys/module/openvswitch")
 _ROOT = Path(__file__).resolve().parent.parent
 _RELAY = _ROOT / "build" / "weft"
 _SOCKET_SECONDS = 20.0
@@ -43,6 +42,7 @@ class NodeConfig:
     number: int
     family: Family
     tunnel: str
+    datapath: Datapath
     log_level: str = "info"
 
     @property
@@ -62,11 +62,6 @@ class NodeConfig:
         return netns.path_of(names.node_namespace(self.lab, self.name))
 
 
-def datapath_type() -> str:
-    """The kernel datapath (`system`) where its module is loaded, else the userspace one (`netdev`)."""
-    return "system" if _KERNEL_DATAPATH.exists() else "netdev"
-
-
 def agent_settings(node: NodeConfig) -> dict[str, Any]:
     ovsdb = f"unix:{node.paths.ovsdb_socket}"
     return {
@@ -76,7 +71,7 @@ def agent_settings(node: NodeConfig) -> dict[str, Any]:
         "published-ovsdb": ovsdb,
         "cni-socket": str(node.paths.cni_socket),
         "bridge": BRIDGE,
-        "datapath-type": datapath_type(),
+        "datapath-type": node.datapath.ovs_type,
         "transport-interface": TRANSPORT_INTERFACE,
         "tunnel-type": node.tunnel,
         "controllers": [f"unix:{node.lab_paths.openflow_socket}"],

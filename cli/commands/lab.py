@@ -33,6 +33,13 @@ class Families(StrEnum):
     IPV6 = "ipv6"
 
 
+class Datapath(StrEnum):
+    """What forwards the packets."""
+
+    USERSPACE = "userspace"
+    KERNEL = "kernel"
+
+
 class Output(StrEnum):
     """Forms of `lab get`."""
 
@@ -46,6 +53,13 @@ def up(
     nodes: Annotated[int, typer.Option(metavar="N", help="How many nodes, 1 to 20.")] = 2,
     tunnel: Annotated[Tunnel, typer.Option(help="Encapsulation between the nodes.")] = Tunnel.GENEVE,
     family: Annotated[Families, typer.Option(help="Address families of nodes and pods.")] = Families.DUAL,
+    datapath: Annotated[
+        Datapath,
+        typer.Option(
+            help="What forwards packets: ovs-vswitchd itself, which works on any machine, or the Linux kernel, whose "
+            "module openvswitch must be loaded."
+        ),
+    ] = Datapath.USERSPACE,
     name: Name = "lab",
     timeout: Seconds = 60.0,
 ) -> None:
@@ -55,7 +69,7 @@ def up(
     """
     from cli.labs import Plan, bring_up
 
-    bring_up(Plan(name, nodes, tunnel.value, family.value), timeout)
+    bring_up(Plan(name, nodes, tunnel.value, family.value, datapath.value), timeout)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from controller.settings import ControllerSettings
 from daemon import settings
 from lab import node
 from lab.config import LabConfig, LabConfigError
-from lab.names import Family, LabNameError
+from lab.names import Datapath, Family, LabNameError
 from node_agent.settings import AgentSettings
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -59,6 +59,16 @@ def test_agent_and_controller_meet_on_one_socket() -> None:
     agent = node.agent_settings(config.node_configs()[0])
     controller = node.controller_settings("x", 1, 2, "info")
     assert controller["openflow-listen"] in str(agent["controllers"])
+
+
+@pytest.mark.parametrize(("datapath", "ovs_type"), [(Datapath.USERSPACE, "netdev"), (Datapath.KERNEL, "system")])
+def test_agents_get_the_datapath_that_was_asked_for(datapath: Datapath, ovs_type: str) -> None:
+    config = msgspec.json.decode(msgspec.json.encode(LabConfig(datapath=datapath)), type=LabConfig)
+    assert [node.agent_settings(each)["datapath-type"] for each in config.node_configs()] == [ovs_type] * 2
+
+
+def test_the_userspace_datapath_is_the_default() -> None:
+    assert {each.datapath for each in LabConfig().node_configs()} == {Datapath.USERSPACE}
 
 
 @pytest.mark.parametrize("family", list(Family))
