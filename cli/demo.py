@@ -4,13 +4,11 @@ Exits with 0 only if all of it worked. Whatever ends it, ctrl-C and SIGTERM incl
 kill -9 the next run removes it.
 """
 
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from cli import console
 from cli.errors import CliError
@@ -18,28 +16,40 @@ from cli.labs import Get, show_objects, show_reach, told
 from cli.layout import Column, Row, heading, table
 from cli.show import Choice, show_flows
 from cli.where import Where
+from lab import interrupts
+from lab.cleanup import sweep
 from lab.config import LabConfig
 from lab.lab import Lab, Obj
 from lab.status import ADD_MS
 
 NAME = "demo"
 _EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "demo.yaml"
+_INTERRUPTED = 130
+"""Exit status as a shell tells that SIGINT ended a command."""
 _READY_SECONDS, _REACH_SECONDS = 30.0, 2.0
 
 
 def main() -> None:
     """Run the demo; exit 1 when something did not work, 130 when it was interrupted."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
-        works = run(time.monotonic())
+        with interrupts.interrupted_once():
+            status = _run_to_the_end(time.monotonic())
     except CliError as e:
         console.say(f"demo: {e}")
-        works = False
+        status = 1
+    raise SystemExit(status)
+
+
+def _run_to_the_end(started: float) -> int:
+    """The exit status; what was made is removed, also when the demo is interrupted."""
+    try:
+        return 0 if run(started) else 1
     except KeyboardInterrupt:
+        # It may have come after the lab was made and before anybody held it. Twice equals once.
+        with told():
+            sweep(NAME)
         console.say("demo: interrupted, everything was removed")
-        raise SystemExit(130) from None
-    raise SystemExit(0 if works else 1)
+        return _INTERRUPTED
 
 
 def run(started: float) -> bool:
@@ -84,10 +94,6 @@ def _step(title: str) -> Iterator[None]:
     yield
     console.write([heading(f"({time.monotonic() - start:.1f} s)", "dim").pieces])
     sys.stdout.flush()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

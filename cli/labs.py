@@ -15,12 +15,12 @@ from cli import console, labview
 from cli.errors import CliError
 from cli.labview import Objects
 from cli.layout import heading, table
-from lab import pods
+from lab import interrupts, pods
 from lab.bringup import BringUpError
 from lab.cleanup import SweepError, sweep
 from lab.client import ApiClientError, ManifestError
 from lab.config import LabConfig, LabConfigError
-from lab.lab import Lab, LabError
+from lab.lab import Lab, LabError, require_down
 from lab.names import Datapath, Family, LabNameError
 from lab.netns import NetnsError
 from lab.node import NodeError
@@ -92,21 +92,27 @@ def bring_up(plan: Plan, timeout: float) -> None:
     def progress(text: str) -> None:
         console.say(f"{time.monotonic() - start:5.1f} s  {text}")
 
-    with told():
+    with told(), interrupts.interrupted_once():
         config.check()
         progress(f"building lab {plan}")
-        lab = Lab.up(config)
+        require_down(config.name)
         try:
+            lab = Lab.up(config)
             progress(f"switches, controller and agents are started; the API answers on 127.0.0.1:{lab.api.port}")
-            lab.wait_ready(timeout)
-        except LabError as e:
-            hint = f"it stays up: `weftctl lab status --name {plan.name}` shows more, `weftctl lab down` removes it"
-            raise LabError(f"{e}\n{hint}") from e
+            _wait_ready(lab, timeout)
         except KeyboardInterrupt:
             progress("interrupted: removing what was built")
-            lab.down()
+            sweep(config.name)
             raise
         progress(f"{_count(plan.nodes)} ready")
+
+
+def _wait_ready(lab: Lab, timeout: float) -> None:
+    try:
+        lab.wait_ready(timeout)
+    except LabError as e:
+        status = f"`weftctl lab status --name {lab.config.name}`"
+        raise LabError(f"{e}\nit stays up: {status} shows more, `weftctl lab down` removes it") from e
 
 
 def _count(nodes: int) -> str:

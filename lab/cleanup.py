@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import names, netns, process
+from lab import interrupts, names, netns, process
 from lab.names import MARKER, LabPaths
 from lab.process import Processes
 
@@ -37,10 +37,16 @@ class Swept:
 def sweep(lab: str) -> Swept:
     """Remove every process, namespace and file of `lab`. Removing nothing succeeds.
 
-    Processes without the lab's marker are never touched, nor are the caller and its ancestors (somebody may
-    run `lab down` from a shell inside a pod). Raises SweepError naming what could not be removed.
+    It is not interrupted: the signals that end a program wait until it is through. Processes without the lab's
+    marker are never touched, nor are the caller and its ancestors (somebody may run `lab down` from a shell inside
+    a pod). Raises SweepError naming what could not be removed.
     """
     names.check_lab_name(lab)
+    with interrupts.held():
+        return _swept(lab)
+
+
+def _swept(lab: str) -> Swept:
     killed = _kill_all(lab)
     spaces = namespaces(lab)
     for name in spaces:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lab import names, netns, process, reachability
-from lab.bringup import CONTROLLER, DAEMON, bring_up, log_tail, wait_for_api
+from lab.bringup import DAEMON, bring_up, log_tail, wait_for_api
 from lab.cleanup import Swept, sweep
 from lab.client import ApiClient, ApiClientError, load_manifests
 from lab.config import LabConfig, LabState, read_state, write_state
@@ -86,8 +86,8 @@ class Lab:
         runs is only with `replace`, else LabError. Whatever goes wrong, ctrl-C included, nothing is left.
         """
         config.check()
-        if not replace and _runs(config.name):
-            raise LabError(f"lab {config.name} is up already: `weftctl lab down` ends it")
+        if not replace:
+            require_down(config.name)
         sweep(config.name)
         try:
             write_state(LabState(config))
@@ -193,11 +193,6 @@ class Lab:
         """Start a process that was killed, as it was started before; its pid."""
         return self.processes.start_again(name)
 
-    def restart_controller(self, signum: signal.Signals = signal.SIGTERM) -> int:
-        """End the controller and start it again; its new pid."""
-        self.kill(CONTROLLER, signum)
-        return self.start(CONTROLLER)
-
     def reachability(self, pods: Sequence[Obj] | None = None, timeout: float = 2.0) -> tuple[Cell, ...]:
         """Ping and HTTP between every two pods (default: all that run), over each family; see `reachability`."""
         chosen = self.pods() if pods is None else pods
@@ -243,6 +238,12 @@ def _namespace_of(lab: str, pod: Obj) -> Path:
     if not path.exists():
         raise LabError(f"pod {_name(pod)} has no network yet: `kubectl describe pod` says why")
     return path
+
+
+def require_down(name: str) -> None:
+    """Raise LabError when the lab `name` runs; leftovers of one that does not are no hindrance."""
+    if _runs(name):
+        raise LabError(f"lab {name} is up already: `weftctl lab down` ends it")
 
 
 def _runs(lab: str) -> bool:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +22,8 @@ NAME = f"t-sweep-{os.getpid()}"  # Two runs of the tests may overlap.
 WAIT = 30.0
 _ROOT = Path(__file__).parents[2]
 _UP = "import sys; from lab.lab import Lab, LabConfig; Lab.up(LabConfig(name=sys.argv[1], nodes=8, weft=False))"
+
+_DOWN = "import sys; from lab.lab import Lab; Lab.open(sys.argv[1]).down()"
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +44,22 @@ def _starting_lab(stack: ExitStack) -> subprocess.Popen[bytes]:
     starter = subprocess.Popen([sys.executable, "-c", _UP, NAME], cwd=_ROOT, stderr=subprocess.DEVNULL)
     stack.callback(starter.wait)
     stack.callback(starter.kill)
-    deadline = time.monotonic() + WAIT
-    while not (LabPaths(NAME).processes / "node2_ovsdb.json").exists():
-        assert time.monotonic() < deadline, "the lab does not start"
-        time.sleep(0.002)
+    _wait_for((LabPaths(NAME).processes / "node2_ovsdb.json").exists, "the lab does not start")
     return starter
+
+
+def _wait_for(holds: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + WAIT
+    while not holds():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.002)
+
+
+def _interrupt(process: subprocess.Popen[bytes], times: int) -> None:
+    """Press ctrl-C, impatiently."""
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.005)
 
 
 def test_what_a_killed_lab_up_left_is_swept() -> None:
@@ -66,6 +79,39 @@ def test_ctrl_c_during_lab_up_leaves_nothing() -> None:
         starter = _starting_lab(stack)
         starter.send_signal(signal.SIGINT)
         assert starter.wait(WAIT) != 0
+    _assert_nothing_left()
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_ctrl_c_during_the_teardown_leaves_nothing(times: int) -> None:
+    Lab.up(LabConfig(name=NAME, nodes=4, weft=False))
+    everything = len(cleanup.marked_processes(NAME))
+    with subprocess.Popen([sys.executable, "-c", _DOWN, NAME], cwd=_ROOT, stderr=subprocess.DEVNULL) as ender:
+        _wait_for(lambda: len(cleanup.marked_processes(NAME)) < everything, "the teardown does not begin")
+        _interrupt(ender, times)
+    assert ender.returncode == -signal.SIGINT  # delivered afterwards
+    _assert_nothing_left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_during_the_teardown_wait_for_its_end(number: signal.Signals) -> None:
+    Lab.up(LabConfig(name=NAME, nodes=4, weft=False))
+    everything = len(cleanup.marked_processes(NAME))
+    with subprocess.Popen([sys.executable, "-c", _DOWN, NAME], cwd=_ROOT) as ender:
+        _wait_for(lambda: len(cleanup.marked_processes(NAME)) < everything, "the teardown does not begin")
+        ender.send_signal(number)
+    assert ender.returncode == -number
+    _assert_nothing_left()
+
+
+def test_ctrl_c_while_an_interrupted_lab_up_clears_up_leaves_nothing() -> None:
+    with ExitStack() as stack:
+        starter = _starting_lab(stack)
+        begun = len(cleanup.namespaces(NAME))
+        starter.send_signal(signal.SIGINT)
+        _wait_for(lambda: len(cleanup.namespaces(NAME)) < begun, "the teardown does not begin")
+        _interrupt(starter, 4)
+        assert starter.wait(WAIT) == -signal.SIGINT
     _assert_nothing_left()
 
 
