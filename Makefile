@@ -10,14 +10,16 @@ STAMPS := build/stamps
 # sanitizers (from gcc). For the tests: the reference CNI plugins to compare with, and what they look and ask with.
 PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps $(PYTHON)-venv gcc make libc6-dev \
 	containernetworking-plugins curl ethtool openssl
+# kubectl may be there from elsewhere; then Debian's is not wanted.
+KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
 # Only the benchmarks need these: the peers, and a load generator.
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types architecture generated bench clean
+.PHONY: help setup demo test check lint format types architecture generated bench-packages bench clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMPS)/packages $(STAMPS)/python build/weft ## Debian packages, .venv and the CNI executable
 
@@ -48,7 +50,9 @@ generated: setup
 	@$(BIN)/python -m cli.settings_page --check
 	@$(BIN)/python -m cli.reference --check
 
-bench: setup $(STAMPS)/bench-packages ## All benchmarks; writes bench/results.md
+bench-packages: $(STAMPS)/bench-packages ## Debian packages of the benchmarks and of their tests
+
+bench: setup bench-packages ## All benchmarks; writes bench/results.md
 	@$(BIN)/python -m bench all
 
 clean: ## Remove what set-up made, but not the Debian packages
@@ -65,9 +69,7 @@ define install
 endef
 
 $(STAMPS)/packages: Makefile
-	$(call install,$(PACKAGES))
-	@# kubectl may be there from elsewhere; Debian's is kubernetes-client.
-	@command -v kubectl >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq kubernetes-client
+	$(call install,$(PACKAGES) $(KUBECTL))
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/bench-packages: Makefile
