@@ -62,6 +62,12 @@ def agent_lab(name: str, **settings: Any) -> Iterator[Lab]:
         yield lab
 
 
+def assign(lab: Lab, node: str, *cidrs: str) -> None:
+    """Write a Node's ranges, as a controller manager does; none takes them away."""
+    spec = {"podCIDR": cidrs[0] if cidrs else None, "podCIDRs": list(cidrs) or None}
+    lab.api.request("PATCH", f"/api/v1/nodes/{node}", {"spec": spec}, "application/merge-patch+json")
+
+
 @dataclass(frozen=True)
 class Box:
     """A container: a network namespace, and how a runtime would attach it."""

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from agent_fixture import assign
 from lab_fixture import Obj, agent_problem, box, node_state, rows, start_agent_and_controller, until
 
 from cni.errors import ErrorCode
 from lab.config import LabConfig
 from lab.lab import Lab
 from lab.runtime import RuntimeFailure
-from openflow.codec import cookie_of
-from openflow.features import pod as pod_flows
-from openflow.flow import Feature, cookie
 
 SMALL = "10.244.1.0/29"
 ROOM = 5  # of eight addresses, less network, gateway and broadcast
@@ -25,15 +23,10 @@ CIDRS = {"node1": [SMALL, "fd57:244:0:1::/64"], "node2": [SMALL], "node3": []}
 def lab() -> Iterator[Lab]:
     with Lab.up(LabConfig(name="t-cidrs", nodes=3, weft=False), replace=True) as lab:
         for name, cidrs in CIDRS.items():
-            _assign(lab, name, cidrs)
+            assign(lab, name, *cidrs)
         start_agent_and_controller(lab)
         until(lambda: agent_problem(lab, "node1") is None, "node1 is ready")
         yield lab
-
-
-def _assign(lab: Lab, name: str, cidrs: list[str]) -> None:
-    spec = {"podCIDR": cidrs[0] if cidrs else None, "podCIDRs": cidrs or None}
-    lab.api.request("PATCH", f"/api/v1/nodes/{name}", {"spec": spec}, "application/merge-patch+json")
 
 
 @pytest.mark.parametrize(
@@ -67,20 +60,8 @@ def test_an_exhausted_range_refuses_the_next_pod_and_leaves_those_that_have_an_a
             assert node_state(lab, "node1") == before
 
 
-def test_nothing_of_a_pod_is_left_when_its_address_is_given_to_another(lab: Lab) -> None:
-    with ExitStack() as stack:
-        made = [stack.enter_context(box(lab, "node1", f"first-{n}")) for n in range(ROOM)]
-        given = [_ipv4(each.add()) for each in made]
-        made[0].delete()
-        second = stack.enter_context(box(lab, "node1", "second"))
-        assert _ipv4(second.add()) == given[0]
-        owned = _cookies(lab)
-        assert _cookie_of_pod("first-0") not in owned
-        assert {_cookie_of_pod("first-1"), _cookie_of_pod("second")} <= owned
-
-
 def test_a_node_that_is_given_a_range_gets_ready_by_itself(lab: Lab) -> None:
-    _assign(lab, "node3", ["10.244.3.0/24"])
+    assign(lab, "node3", "10.244.3.0/24")
     until(lambda: agent_problem(lab, "node3") is None, "node3 is ready")
     with box(lab, "node3", "at-last") as made:
         address = _ipv4(made.add())
@@ -89,11 +70,3 @@ def test_a_node_that_is_given_a_range_gets_ready_by_itself(lab: Lab) -> None:
 
 def _ipv4(result: Obj) -> str:
     return next(each["address"].partition("/")[0] for each in result["ips"] if "." in each["address"])
-
-
-def _cookies(lab: Lab) -> set[int]:
-    return {cookie_of(body) for body in node_state(lab, "node1").flows.values()}
-
-
-def _cookie_of_pod(name: str) -> int:
-    return cookie(Feature.POD, pod_flows.owner("default", name))

@@ -1,0 +1,147 @@
+"""A pod goes and its addresses are given to another: nothing in any switch still knows the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+
+import pytest
+from agent_fixture import assign
+from forge_fixture import Frame, Sender, Wire, frames, mac_of, wire
+from lab_fixture import (
+    Box,
+    agent_problem,
+    box,
+    flows,
+    rows,
+    start_agent_and_controller,
+    until,
+    vsctl,
+)
+from stream_fixture import End, Repeater, stream
+
+from lab.config import LabConfig
+from lab.lab import Lab
+from openflow.codec import Encoded
+from openflow.decode import decode
+from openflow.render import Columns, Names, named
+
+SMALL = ("10.244.1.0/29", "fd57:244:0:1::/125")
+FILLERS = 3  # with two more pods, all that the range has for IPv4; IPv6 has one address more
+NODES = ("node1", "node2")
+AFTER = 30
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab.up(LabConfig(name="t-reuse", weft=False), replace=True) as lab:
+        assign(lab, "node1", *SMALL)
+        start_agent_and_controller(lab)
+        for name in NODES:
+            until(lambda of=name: agent_problem(lab, of) is None, f"{name} is ready")
+        yield lab
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A pod with everything that a flow could know it by."""
+
+    end: End
+    mac: str
+    ofport: int
+    box: Box
+
+    def says(self, title: str, to: Attached) -> tuple[Frame, ...]:
+        """Frames from this pod, or from whoever sends them as if he were."""
+        return tuple(frames(title, Sender(self.mac, self.end.ips), to.end.ips))
+
+    def wire(self) -> AbstractContextManager[Wire]:
+        return wire(self.end.namespace, "eth0")
+
+
+def attach(lab: Lab, stack: ExitStack, on: str, name: str) -> Attached:
+    made = stack.enter_context(box(lab, on, name))
+    ips = tuple(each["address"].partition("/")[0] for each in made.add()["ips"])
+    port = next(port for port, taken in rows(lab, on) if taken == ",".join(ips))
+    number = int(vsctl(lab, on, "get", "Interface", port, "ofport"))
+    return Attached(End(name, made.namespace, ips), mac_of(made.namespace, "eth0"), number, made)
+
+
+def test_nothing_of_a_pod_is_left_when_its_addresses_are_given_to_another(lab: Lab) -> None:
+    with ExitStack() as stack:
+        far, away = (attach(lab, stack, "node2", name) for name in ("far", "away"))
+        near = attach(lab, stack, "node1", "near")
+        first = attach(lab, stack, "node1", "first")
+        for number in range(FILLERS):
+            attach(lab, stack, "node1", f"filler-{number}")
+        with stream(near.end, away.end) as bystanders:
+            with stream(first.end, far.end) as traffic:
+                traffic.wait_sent(AFTER)
+            assert traffic.lost() == []
+            first.box.delete()
+            second = successor(lab, stack)
+            assert second.end.ips == first.end.ips
+            assert second.mac != first.mac
+            assert [flow for name in NODES for flow in strays(lab, name, first, second)] == []
+            assert_only_the_second_is_heard(first, second, near, far)
+        assert bystanders.lost() == []
+
+
+def successor(lab: Lab, stack: ExitStack) -> Attached:
+    """The next pod but one: the one in between turns IPv6's wheel past the address that was free all the time."""
+    with ExitStack() as passing:
+        attach(lab, passing, "node1", "passing")
+    return attach(lab, stack, "node1", "second")
+
+
+def assert_only_the_second_is_heard(first: Attached, second: Attached, near: Attached, far: Attached) -> None:
+    """What the first would say passes neither at its successor's port nor from another node."""
+    with second.wire() as here, far.wire() as there, near.wire() as beside:
+        lies = {"across": first.says("from the successor's port", far), "back": first.says("from elsewhere", near)}
+
+        def lie() -> None:
+            say(here, lies["across"])
+            say(there, lies["back"])
+
+        with stream(second.end, far.end) as traffic, Repeater(lie) as impostor:
+            traffic.wait_sent(AFTER)
+            impostor.wait_rounds(AFTER)
+        assert traffic.lost() == []
+        assert there.caught() & titles(lies["across"]) == set()
+        assert beside.caught() & titles(lies["back"]) == set()
+        # These ways are open, to who is what he says.
+        across, back = second.says("truth", far), far.says("truth", near)
+        say(here, across)
+        say(there, back)
+        assert there.missing(across) == set()
+        assert beside.missing(back) == set()
+
+
+def say(mouth: Wire, words: Iterable[Frame]) -> None:
+    for frame in words:
+        mouth.send(frame)
+
+
+def titles(words: Iterable[Frame]) -> set[str]:
+    return {frame.name for frame in words}
+
+
+def strays(lab: Lab, on: str, first: Attached, second: Attached) -> list[str]:
+    """Flows of the node that name either pod's addresses, MACs or ports, and are not the second's; and all that are
+    the first's."""
+    ports = {first.ofport: "first-port", second.ofport: "second-port"} if on == "node1" else {}
+    pods = [("default", pod.end.name) for pod in (first, second)]
+    known = (*first.end.ips, first.mac, second.mac, *ports.values())
+    word = re.compile(rf"(?<![\w:.])({'|'.join(map(re.escape, known))})(?![\w:./])")
+
+    def stray(flow: Columns) -> bool:
+        if flow.owner == f"pod/default/{second.end.name}":
+            return bool({first.mac, "first-port"} & set(word.findall(str(flow))))
+        return flow.owner == f"pod/default/{first.end.name}" or bool(word.search(str(flow)))
+
+    names = Names.of(ports, pods, NODES)
+    found = [named(decode(Encoded(*flow)), names) for flow in sorted(flows(lab, on).items())]
+    assert on != "node1" or {f"pod/default/{second.end.name}"} <= {flow.owner for flow in found}
+    return [str(flow) for flow in found if stray(flow)]
