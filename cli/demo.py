@@ -72,7 +72,7 @@ def _show(lab: Lab) -> bool:
         pods = lab.pods()
         console.write(table((Column("POD"), Column("NODE"), Column("ADD", right=True)), _adds(pods), None))
     with _step("Who reaches whom: ping and HTTP, over both families"):
-        works = show_reach(NAME, _REACH_SECONDS)
+        works = show_reach(NAME, _REACH_SECONDS, http=True)
     with _step("What the switch of node1 does, by name"):
         show_flows(Where(lab=NAME), Choice("node1", "", "", stats=False, raw=False))
     return works

@@ -25,6 +25,7 @@ from lab.names import Datapath, Family, LabNameError
 from lab.netns import NetnsError
 from lab.node import NodeError
 from lab.process import ProcessError
+from lab.reachability import require_http
 from node_agent.netns import NotANamespace
 
 _NO_SUCH_PROGRAM, _NOT_EXECUTABLE = 127, 126
@@ -196,10 +197,11 @@ def run_in_pod(name: str, pod: str, command: list[str]) -> int:
     return 128 - status if status < 0 else status
 
 
-def show_reach(name: str, timeout: float) -> bool:
-    """Measure and write who reaches whom; whether everybody reaches everybody."""
+def show_reach(name: str, timeout: float, *, http: bool = False) -> bool:
+    """Measure and write who reaches whom; whether everybody reaches everybody. With `http`, a pod must serve it."""
     with told():
         cells = Lab.open(name).reachability(timeout=timeout)
+    cells = require_http(cells) if http else cells
     if not cells:
         raise CliError(f"lab {name!r} has fewer than two running pods: `weftctl lab apply -f examples/demo.yaml`")
     console.write(table(labview.reach_columns(cells), labview.reach_rows(cells), console.width()))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cli.labs import show_reach
 from lab.bringup import DAEMON, agent
 from lab.cleanup import namespaces
 from lab.lab import Lab, LabConfig
@@ -79,6 +80,17 @@ def test_pods_are_spread_over_the_nodes_and_reach_each_other(lab: Lab) -> None:
     cells = lab.reachability(timeout=5.0)
     assert len(cells) == 4 * 3 * 2
     assert {cell.http for cell in cells} == {"ok"}
+
+
+def test_a_pod_that_serves_nothing_is_reached_except_by_who_insists_on_http(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.apply([_pod("server"), _pod("silent", containers=[{"name": "c", "image": "registry.k8s.io/pause:3.9"}])])
+    lab.wait_pods(WAIT)
+    assert show_reach(NAME, 5.0)
+    assert "4 of 4 paths work" in capsys.readouterr().out
+    assert not show_reach(NAME, 5.0, http=True)
+    assert "2 of 4 paths work" in capsys.readouterr().out
 
 
 def test_a_pod_has_an_address_of_each_cidr_of_its_node_and_its_add_was_timed(lab: Lab) -> None:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from lab.reachability import Cell, echo_reply, echo_request
+from lab.reachability import Cell, echo_reply, echo_request, require_http
 
 _IPV4_HEADER = bytes([0x45]) + bytes(19)
 
@@ -53,3 +53,10 @@ def test_anything_else_is_not_a_reply(version: int, packet: bytes) -> None:
 )
 def test_a_cell_is_good_when_everything_asked_was_answered(ping: float | None, http: str, ok: bool) -> None:
     assert Cell("a", "b", 4, ping, http).ok is ok
+
+
+@pytest.mark.parametrize(("http", "ok"), [("ok", True), ("", False), ("timeout", False)])
+def test_where_http_is_required_it_must_have_been_answered(http: str, ok: bool) -> None:
+    (cell,) = require_http([Cell("a", "b", 4, 0.4, http)])
+    assert cell.ok is ok
+    assert cell.http
