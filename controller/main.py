@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import singledispatchmethod
+from weakref import WeakKeyDictionary
 
 from controller import commands as c
 from controller.core import Core, Patience
@@ -39,6 +40,22 @@ log = logs.get("weft.controller")
 TICK_SECONDS = 1.0
 
 
+class Waits:
+    """How long switches take to answer. One that goes without an answer takes its entry with it, so nothing is kept
+    of it, and no session that comes later is charged with its wait."""
+
+    def __init__(self) -> None:
+        self._since: WeakKeyDictionary[c.Session, float] = WeakKeyDictionary()
+
+    def begin(self, session: c.Session, now: float) -> None:
+        """The session was asked for something. `now`: monotonic seconds."""
+        self._since[session] = now
+
+    def end(self, session: c.Session, now: float) -> float:
+        """It has answered: after how many seconds, 0 when it was not asked."""
+        return now - self._since.pop(session, now)
+
+
 class Controller:
     """The running controller. `run` returns after `stop`."""
 
@@ -53,7 +70,7 @@ class Controller:
         health = Health(self._metrics.registry, self._live, self._ready)
         self._health = HealthServer(chosen.health_address, health)
         self._told: queue.SimpleQueue[Problem] = queue.SimpleQueue()
-        self._asked: dict[int, float] = {}
+        self._waits = Waits()
         self._beat = time.monotonic()
 
     def run(self) -> None:
@@ -125,7 +142,7 @@ class Controller:
 
     @_do.register
     def _read_flows(self, command: c.ReadFlows) -> None:
-        self._asked[id(command.session)] = time.monotonic()
+        self._waits.begin(command.session, time.monotonic())
         command.session.dump_flows()
 
     @_do.register
@@ -135,7 +152,7 @@ class Controller:
         self._metrics.flow_mods.labels(command.node, "delete").inc(len(change.delete))
         if command.repair:
             self._metrics.repairs.labels(command.node).inc(len(change))
-        self._asked[id(command.session)] = time.monotonic()
+        self._waits.begin(command.session, time.monotonic())
         command.session.apply(change)
         log.info(
             "flows sent", node=command.node, added=len(change.add), deleted=len(change.delete), repair=command.repair
@@ -181,15 +198,11 @@ class Controller:
                 log.info("switch gone", datapath=f"{session.datapath_id:016x}")
                 self._queue.put(c.SwitchDown(session))
             case FlowsDumped(session, flows):
-                self._metrics.reading.observe(self._waited(session))
+                self._metrics.reading.observe(self._waits.end(session, time.monotonic()))
                 self._queue.put(c.Dumped(session, flows))
             case ChangeApplied(session, failures):
-                self._metrics.programming.observe(self._waited(session))
+                self._metrics.programming.observe(self._waits.end(session, time.monotonic()))
                 self._queue.put(c.Applied(session, tuple(c.FlowRefused(f.key, f.reason) for f in failures)))
-
-    def _waited(self, session: c.Session) -> float:
-        now = time.monotonic()
-        return now - self._asked.pop(id(session), now)
 
     def _count(self) -> None:
         cluster = self._core.cluster
