@@ -8,7 +8,7 @@ a plain veth pair that is up. The ports before it stay.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv6Address
 
 from pyroute2 import IPRoute
 
@@ -21,7 +21,7 @@ from lab import netns
 from lab.names import Datapath
 from lab.node import NodeConfig
 from node_agent import wiring
-from node_agent.attach import pod_mac
+from node_agent.attach import interface_addresses, pod_mac
 from node_agent.netns import NetNs
 from openflow.constants import ROUTER_MAC
 from ovsdb.loop import OvsdbLoop
@@ -73,16 +73,11 @@ def _wire(node: NodeConfig, ports: Iterable[tuple[PodPort, Pod]]) -> None:
     userspace = node.datapath is Datapath.USERSPACE
     for port, pod in ports:
         attachment = wiring.Attachment(
-            port.name, "eth0", port.mac, interfaces(port), _GATEWAYS, ROUTER_MAC, _MTU, userspace
+            port.name, "eth0", port.mac, interface_addresses(port), _GATEWAYS, ROUTER_MAC, _MTU, userspace
         )
         with NetNs.open(str(pod.netns)) as inside:
             wiring.create(attachment, inside)
             wiring.configure(attachment, inside)
-
-
-def interfaces(port: PodPort) -> tuple[IPv4Interface | IPv6Interface, ...]:
-    """The port's addresses with their whole length as prefix."""
-    return tuple(IPv4Interface(ip) if isinstance(ip, IPv4Address) else IPv6Interface(ip) for ip in port.ips)
 
 
 def _pod_port(pod: Obj, number: int) -> PodPort:

@@ -240,7 +240,8 @@ def _open(command: Add) -> Iterator[NetNs]:
         yield netns
 
 
-def _interfaces(port: PodPort) -> tuple[IPv4Interface | IPv6Interface, ...]:
+def interface_addresses(port: PodPort) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    """The pod's addresses as its interface has them: /32 and /128."""
     return tuple(IPv4Interface(ip) if isinstance(ip, IPv4Address) else IPv6Interface(ip) for ip in port.ips)
 
 
@@ -254,7 +255,7 @@ def _attachment(port: PodPort, network: NodeNetwork) -> wiring.Attachment:
         host_ifname=port.name,
         ifname=port.key.ifname,
         mac=port.mac,
-        addresses=_interfaces(port),
+        addresses=interface_addresses(port),
         gateways=_gateways(port, network),
         router_mac=ROUTER_MAC,
         mtu=network.mtu,
@@ -271,7 +272,7 @@ def _result(port: PodPort, network: NodeNetwork) -> Result:
         ),
         ips=tuple(
             IpConfig(address, gateway=gateway, interface=1)
-            for address, gateway in zip(_interfaces(port), gateways, strict=True)
+            for address, gateway in zip(interface_addresses(port), gateways, strict=True)
         ),
         routes=tuple(
             Route(ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0"), gw=gateway) for gateway in gateways

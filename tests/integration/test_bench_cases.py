@@ -19,14 +19,14 @@ REFERENCE = Path("/usr/lib/cni/bridge")
 PROCESS_SECONDS = 100
 
 
-def _run(case: str, arguments: str) -> dict[tuple[str, str], Metric]:
+def _run(case: str, arguments: str, function: str = "run") -> dict[tuple[str, str], Metric]:
     """A case in a process of its own, since os-ken allows one listener in a process; its metrics."""
     code = f"""if True:
         import os
         from bench import {case}
         from bench.__main__ import alone
         with alone():
-            print(*(metric.to_json() for metric in {case}.run({arguments})), sep="\\n", flush=True)
+            print(*(metric.to_json() for metric in {case}.{function}({arguments})), sep="\\n", flush=True)
         os._exit(0)
     """
     done = subprocess.run(
@@ -95,3 +95,12 @@ def test_traffic_flows_through_either_pipeline_and_across_nodes() -> None:
 def test_the_daemons_of_the_demo_have_a_size() -> None:
     found = _run("memory", "")
     assert all(1 < metric.ours < 1000 for metric in found.values())
+
+
+def test_a_lab_of_some_nodes_comes_up_and_has_a_size() -> None:
+    found = _run("memory", "nodes=2", function="run_lab_20")
+    assert found.keys() == {("lab-20", "seconds"), ("lab-20", "peak_mb")}
+    assert found["lab-20", "seconds"].ours > 0
+    size = found["lab-20", "peak_mb"]
+    assert size.n >= 2 + 2 * 3, "the daemon, the controller, and for each node its agent and two of Open vSwitch's"
+    assert size.ours > size.n
