@@ -1,7 +1,7 @@
 """What the agent does in its switch's database: the bridge, the pods' ports, and waiting for them.
 
 The Interface rows are the ledger of addresses: a pod's port and its address are committed in one transaction, and
-`snapshot()` after a restart is all that IPAM needs. Methods may be called from any thread; futures are completed on
+`ports()` after a restart is all that IPAM needs. Methods may be called from any thread; futures are completed on
 the thread of the OVSDB loop.
 """
 
@@ -27,7 +27,7 @@ from ovsdb.rows import (
     parse_port,
 )
 from ovsdb.session import OvsdbSession
-from ovsdb.setup import BridgeConfig, BridgeError, Ensured, add_port, ensure_bridge, remembered_addressing
+from ovsdb.setup import BridgeConfig, BridgeError, add_port, ensure_bridge, remembered_addressing
 from ovsdb.state import BridgeState
 from ovsdb.txn import Handle, Txn
 from ovsdb.view import BridgeEvent, BridgeView, OvsdbLost
@@ -94,12 +94,9 @@ class NodeBridge:
         """Connect and follow."""
         self.session.start(self._on_event)
 
-    def close(self) -> "Future[None]":
-        """Stop to follow; nothing on the switch changes. Twice is once."""
-        return self.session.close()
-
-    def ensure(self, config: BridgeConfig, timeout_s: float = 10.0) -> "Future[Ensured]":
-        """Make the bridge what the settings ask for, in one transaction; twice is once.
+    def ensure(self, config: BridgeConfig, timeout_s: float = 10.0) -> "Future[str]":
+        """Make the bridge what the settings ask for, in one transaction; twice is once. What is then remembered of
+        the host's addresses, as `transport_addressing` says.
 
         BridgeError: it cannot be, and why; nothing was changed. The ports get their numbers a moment later: see
         `wait_ready`.
@@ -155,14 +152,9 @@ class NodeBridge:
             raise NotInTime(self.why_not_programmed(name, timeout_s)) from e
 
     def ports(self) -> Mapping[str, PodPort]:
-        """The pods' ports by name: the ledger of addresses, as of now. `snapshot().refused` has the unreadable."""
+        """The pods' ports by name: the ledger of addresses, as of now, less rows that cannot be read."""
         with self._lock:
             return {name: port for name, port in self._state.ports.items() if isinstance(port, PodPort)}
-
-    def snapshot(self) -> Bridge | None:
-        """Everything on the bridge as of now; None when there is no bridge, or nothing was heard yet."""
-        with self._lock:
-            return self._state.bridge()
 
     @property
     def lost(self) -> str | None:

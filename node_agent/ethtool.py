@@ -12,14 +12,9 @@ import socket
 import struct
 
 _SIOCETHTOOL = 0x8946
-_GET_TX_CHECKSUM, _SET_TX_CHECKSUM = 0x16, 0x17
+_SET_TX_CHECKSUM = 0x17
 _GET_GRO, _SET_GRO = 0x2B, 0x2C
 _VALUE = struct.Struct("=II")  # ethtool_value: command, data
-
-
-def tx_checksum(ifname: str) -> bool:
-    """Whether checksums of sent packets are left to the interface."""
-    return bool(_ioctl(ifname, _GET_TX_CHECKSUM, 0))
 
 
 def set_tx_checksum(ifname: str, *, enabled: bool) -> None:

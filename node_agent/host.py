@@ -15,7 +15,6 @@ from ipaddress import ip_interface
 
 from node_agent import rtnl, rtnl_read, sysctl
 from node_agent.ipam import gateway_address, next_hop_address
-from node_agent.mtu import Uplink, find_uplink
 from node_agent.netlink import Netlink
 from node_agent.nlmsg import NetlinkError, Request
 from node_agent.rtnl import Address, IPAddress, IPInterface, IPNetwork, Link, Neighbour, Route
@@ -257,10 +256,3 @@ def _settled(ip: IPAddress | IPInterface) -> bool:
 
 def _by_ip(value: Address | Neighbour) -> tuple[int, bytes]:
     return value.ip.version, value.ip.packed
-
-
-def read_uplink(tunnel_ip: IPAddress) -> Uplink:
-    """The interface that carries the node's tunnel address. Raises MtuError when none does."""
-    with Netlink() as netlink:
-        links, routes = rtnl_read.links(netlink), rtnl_read.routes(netlink)
-        return find_uplink(tunnel_ip, links, rtnl_read.addresses(netlink), routes)

@@ -56,12 +56,11 @@ def never_given(cidr: IPNetwork) -> frozenset[IPAddress]:
 class Pools:
     """The node's podCIDRs, at most one of each family, less addresses that pods never get.
 
-    ``reserved`` adds to those of never_given. Raises PoolError for two CIDRs of one family, for none, and for
-    one too small to hold a single pod (IPv4 /31 and /32, IPv6 /127 and /128).
+    Raises PoolError for two CIDRs of one family, for none, and for one too small to hold a single pod (IPv4 /31
+    and /32, IPv6 /127 and /128).
     """
 
     cidrs: tuple[IPNetwork, ...]
-    reserved: frozenset[IPAddress] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.cidrs:
@@ -99,7 +98,7 @@ class Pools:
         if wanted is not None:
             return self._checked(cidr, used, wanted)
         cursor = next((int(ip) - int(cidr.network_address) for ip in last if ip in cidr), 0)
-        taken = never_given(cidr) | self.reserved
+        taken = never_given(cidr)
         for step in range(1, cidr.num_addresses + 1):
             candidate = _at(cidr, (cursor + step) % cidr.num_addresses)
             if candidate not in used and candidate not in taken:
@@ -107,7 +106,7 @@ class Pools:
         raise Exhausted(cidr, sum(ip in cidr for ip in used - taken), sum(ip in cidr for ip in taken))
 
     def _checked(self, cidr: IPNetwork, used: Set[IPAddress], wanted: IPAddress) -> IPAddress:
-        if wanted in never_given(cidr) | self.reserved:
+        if wanted in never_given(cidr):
             raise Unavailable(f"requested address {wanted} is reserved in {cidr}")
         if wanted in used:
             raise Unavailable(f"requested address {wanted} is in use by another pod on this node")

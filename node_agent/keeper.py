@@ -83,9 +83,9 @@ class Keeper:
         self._underlay.read(view.internal_ips, self._remembered())
         # No packet may reach the kernel beside the switch, so the rules come first.
         changes = [*self._rules.apply(self._ruleset(view))]
-        ensured = self._bridge.ensure(self._bridge_config(view)).result(OVSDB_SECONDS)
+        remembered = self._bridge.ensure(self._bridge_config(view)).result(OVSDB_SECONDS)
         bridge = self._bridge.wait_ready(OVSDB_SECONDS)
-        changes += self._underlay.attach(ensured.transport_addressing)
+        changes += self._underlay.attach(remembered)
         if view.problem:
             return len(changes)
         changes += self._apply_gateway(view)

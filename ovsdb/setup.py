@@ -17,7 +17,6 @@ from ovsdb.rows import (
     TUNNEL_PORT,
     VERSION,
     IpAddress,
-    is_pod_port,
 )
 from ovsdb.txn import Handle, Txn
 
@@ -75,25 +74,16 @@ class BridgeConfig:
     transport: TransportConfig | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ensured:
-    """What was found: the switch's version ("" when it tells none), others' ports, the transport's addressing."""
+def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> str:
+    """Compose the rows; the addressing that the transport bridge remembers, "" when there is none.
 
-    ovs_version: str
-    foreign: tuple[str, ...]
-    transport_addressing: str
-
-
-def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> Ensured:
-    """Compose the rows. `version`: of the ovs-vswitchd that runs, "" when it cannot be asked. Then what start-up
-    scripts have noted in the database counts, which may be that of a binary since upgraded, or nothing.
+    `version`: of the ovs-vswitchd that runs, "" when it cannot be asked. Then what start-up scripts have noted in
+    the database counts, which may be that of a binary since upgraded, or nothing.
 
     BridgeError: Open vSwitch is too old or lacks what is asked for, or the bridge is another node's or of another
     datapath type, or a port of ours sits on another bridge.
     """
-    root = txn.root()
-    found = version or txn.get(root, "ovs_version") or ""
-    _check_switch(txn, config, found)
+    _check_switch(txn, config, version or txn.get(txn.root(), "ovs_version") or "")
     bridge = _bridge(txn, config)
     _set_controllers(txn, bridge, config.controllers)
     tunnel = {"type": config.tunnel.kind, "options": tunnel_options(config.tunnel)}
@@ -101,8 +91,7 @@ def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> Ensured:
     _ensure_port(txn, bridge, TUNNEL_PORT, tunnel)
     _ensure_port(txn, bridge, GATEWAY_PORT, gateway)
     _transport(txn, config)
-    remembered = remembered_addressing(txn, config.transport.bridge) if config.transport else ""
-    return Ensured(found, tuple(foreign_ports(txn, bridge)), remembered)
+    return remembered_addressing(txn, config.transport.bridge) if config.transport else ""
 
 
 def remembered_addressing(txn: Txn, bridge: str) -> str:
@@ -133,18 +122,6 @@ def check_version(version: str) -> None:
     if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM_OVS:
         least = ".".join(map(str, MINIMUM_OVS))
         raise BridgeError(f"Open vSwitch {version} is too old: Weft needs {least} or newer; upgrade it on this node")
-
-
-def foreign_ports(txn: Txn, bridge: Handle) -> list[str]:
-    """Names of ports on the bridge that are not Weft's, sorted."""
-    ours = {TUNNEL_PORT, GATEWAY_PORT, txn.get(bridge, "name")}
-    others = [port for port in txn.get(bridge, "ports") if txn.get(port, "name") not in ours]
-    return sorted(txn.get(port, "name") for port in others if not _is_pods(txn, port))
-
-
-def _is_pods(txn: Txn, port: Handle) -> bool:
-    rows = txn.get(port, "interfaces")
-    return any(is_pod_port({"external_ids": txn.get(row, "external_ids")}) for row in rows)
 
 
 def _check_switch(txn: Txn, config: BridgeConfig, version: str) -> None:

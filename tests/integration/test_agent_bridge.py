@@ -118,20 +118,19 @@ def test_the_bridge_is_what_the_settings_ask_for(ovs, bridge):
     assert "mtu 1400" in ovs.ip("link", "show", "weft-gw0")
     assert f"dpid:{CONFIG.datapath_id:016x}" in ovs.ofctl("-O", "OpenFlow15", "show", "br-int")
     assert ovs.ofctl("dump-flows", "br-int").count("actions") == 0
-    seen = bridge.snapshot()
+    seen = bridge.wait_ready(WAIT)
     assert (seen.node, seen.version, seen.datapath_id) == ("n1", "0.1.0", CONFIG.datapath_id)
     assert seen.system["weft-tun0"] != seen.system["weft-gw0"]
 
 
 def test_twice_is_once(ovs, bridge):
     before = dump(ovs)
-    ensured = bridge.ensure(CONFIG).result(WAIT)
+    bridge.ensure(CONFIG).result(WAIT)
     assert dump(ovs) == before
-    assert (ensured.ovs_version, ensured.foreign) == ("3.1.0", ())
 
 
 def test_settings_that_change_change_only_their_rows(ovs, bridge):
-    numbers = bridge.snapshot().system
+    numbers = bridge.wait_ready(WAIT).system
     controller = get(
         ovs, "--columns=_uuid", "--bare", "find", "Controller", "target=tcp:127.0.0.1:6653".replace(":", "\\:")
     )
@@ -147,7 +146,7 @@ def test_settings_that_change_change_only_their_rows(ovs, bridge):
     assert "mtu 1300" in ovs.ip("link", "show", "weft-gw0")
     assert sorted(get(ovs, "get-controller", "br-int").split()) == list(changed.controllers)
     assert controller in get(ovs, "--columns=_uuid", "--bare", "list", "Controller")
-    assert bridge.snapshot().system["weft-gw0"] == numbers["weft-gw0"]
+    assert bridge.wait_ready(WAIT).system["weft-gw0"] == numbers["weft-gw0"]
 
 
 def test_a_controller_no_longer_wanted_is_removed(ovs, bridge):
@@ -155,10 +154,10 @@ def test_a_controller_no_longer_wanted_is_removed(ovs, bridge):
     assert get(ovs, "get-controller", "br-int") == ""
 
 
-def test_foreign_ports_are_reported_and_left_alone(ovs, fresh):
+def test_foreign_ports_are_told_from_ours_and_left_alone(ovs, fresh):
     get(ovs, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev", "external_ids:theirs=x")
     get(ovs, "add-port", "br-int", "theirs0", "--", "set", "Interface", "theirs0", "type=internal")
-    assert fresh.ensure(CONFIG).result(WAIT).foreign == ("theirs0",)
+    fresh.ensure(CONFIG).result(WAIT)
     assert fresh.wait_ready(WAIT).foreign == {"theirs0"}
     assert "theirs0" in get(ovs, "list-ports", "br-int")
     assert get(ovs, "get", "Bridge", "br-int", "external_ids:theirs") == "x"
@@ -190,7 +189,8 @@ def test_an_old_switch_is_refused_before_anything_is_made_whatever_the_database_
 
 def test_a_version_noted_before_an_upgrade_does_not_count(ovs, fresh):
     get(ovs, "set", "Open_vSwitch", ".", "ovs_version=2.15.1")
-    assert fresh.ensure(CONFIG).result(WAIT).ovs_version == "3.1.0"
+    fresh.ensure(CONFIG).result(WAIT)
+    assert get(ovs, "list-br") == "br-int"
 
 
 def test_the_noted_version_counts_while_the_switch_cannot_be_asked(ovs, fresh):
@@ -199,7 +199,8 @@ def test_the_noted_version_counts_while_the_switch_cannot_be_asked(ovs, fresh):
     with pytest.raises(BridgeError, match=r"Open vSwitch 2\.15\.1 is too old"):
         fresh.ensure(CONFIG).result(WAIT)
     get(ovs, "--no-wait", "set", "Open_vSwitch", ".", "ovs_version=3.0.9")
-    assert fresh.ensure(CONFIG).result(WAIT).ovs_version == "3.0.9"
+    fresh.ensure(CONFIG).result(WAIT)
+    assert get(ovs, "list-br") == "br-int"
 
 
 def test_a_tunnel_type_that_the_switch_lacks_is_refused(fresh):
@@ -233,14 +234,14 @@ def test_the_transport_bridge_carries_the_uplink_and_remembers_its_addressing(ov
     transport = TransportConfig("eth0", "0a:00:00:00:00:05", '{"addresses": ["192.0.2.5/24"]}')
     with_transport = replace(CONFIG, transport=transport)
     assert fresh.transport_addressing("br-phy").result(WAIT) == ""
-    assert fresh.ensure(with_transport).result(WAIT).transport_addressing == transport.addressing
+    assert fresh.ensure(with_transport).result(WAIT) == transport.addressing
     fresh.wait_ready(WAIT)
     assert get(ovs, "list-ports", "br-phy") == "eth0"
     assert get(ovs, "get-fail-mode", "br-phy") == "standalone"
     assert "link/ether 0a:00:00:00:00:05" in ovs.ip("link", "show", "br-phy")
     # After the move the interface has no addresses any more; what was remembered must stay.
     again = replace(with_transport, transport=replace(transport, addressing=""))
-    assert fresh.ensure(again).result(WAIT).transport_addressing == transport.addressing
+    assert fresh.ensure(again).result(WAIT) == transport.addressing
     assert fresh.transport_addressing("br-phy").result(WAIT) == transport.addressing
 
 
@@ -345,13 +346,13 @@ def test_a_storm_of_ports(ovs, bridge, controller):
 def test_a_new_agent_finds_the_ledger(ovs, loop, bridge):
     bridge.add_port(pod_port(1)).result(WAIT)
     bridge.add_port(pod_port(2)).result(WAIT)
-    bridge.close().result(WAIT)
+    bridge.session.close().result(WAIT)
     events = queue.Queue()
     again = NodeBridge(loop.session(ovs.remote, OWN), "br-int", events.put)
     again.start()
     snapshot = events.get(timeout=WAIT)
     assert isinstance(snapshot, Snapshot)
-    assert again.snapshot() == snapshot.bridge
+    assert again.wait_ready(WAIT) == snapshot.bridge
     assert {port.ips for port in again.ports().values()} == {pod_port(1).ips, pod_port(2).ips}
 
 
@@ -363,7 +364,7 @@ def test_a_broken_row_is_refused_and_hides_no_other(ovs, bridge):
     with pytest.raises(NotInTime, match=r"weft-ips = '10\.0\.0'"):
         bridge.wait_programmed(name, pod_port(1).key.container, SHORT)
     assert list(bridge.ports()) == [pod_port(2).name]
-    assert list(bridge.snapshot().refused) == [name]
+    assert list(bridge.wait_ready(WAIT).refused) == [name]
 
 
 # Waiting in vain.
@@ -444,11 +445,11 @@ def test_ports_survive_a_restart_of_the_switch(ovs, loop, bridge, controller, ho
     for port in ports:
         bridge.add_port(port).result(WAIT)
         bridge.wait_programmed(port.name, port.key.container, WAIT)
-    before = bridge.snapshot()
+    before = bridge.wait_ready(WAIT)
     device = ovs.ip("-br", "link", "show", "weft-gw0")
     ovs.restart_vswitchd(how)
-    assert bridge.snapshot().ports == before.ports
-    assert bridge.snapshot().system == before.system
+    assert bridge.wait_ready(WAIT).ports == before.ports
+    assert bridge.wait_ready(WAIT).system == before.system
     # Open vSwitch makes its internal devices persistent: neither the device nor its addresses go with the process.
     assert ovs.ip("-br", "link", "show", "weft-gw0").split()[2] == device.split()[2]
     more = pod_port(9)

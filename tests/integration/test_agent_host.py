@@ -1,14 +1,13 @@
 """The node's side of the pod network in real namespaces, with a TAP device as the gateway interface."""
 
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 import pytest
-from netns_fixture import link, namespaces
+from netns_fixture import namespaces
 
 from node_agent import host
 from node_agent.host import DeviceMissing, HostConfig, RouteConflict
-from node_agent.mtu import MtuError, Uplink
 
 ROUTER, GATEWAY = "0e:57:65:66:74:01", "0e:57:65:66:74:02"
 DUAL = HostConfig(
@@ -214,15 +213,3 @@ def test_remove_without_the_device_succeeds(node):
     apply(node)
     node.ip("link del weft-gw0")
     assert node.run(lambda: host.remove(DUAL)) == ()
-
-
-def test_the_uplink_is_read_from_the_kernel():
-    with namespaces("node", "peer") as (node, peer):
-        link(node, "eth0", peer, "eth0")
-        node.ip("link set eth0 mtu 1400")
-        node.ip("addr add 192.0.2.1/24 dev eth0")
-        node.ip("addr add 2001:db8::1/64 dev eth0 nodad")
-        for tunnel_ip in ("192.0.2.1", "2001:db8::1"):
-            assert node.run(lambda ip=tunnel_ip: host.read_uplink(ip_address(ip))) == Uplink("eth0", 1400)
-        with pytest.raises(MtuError, match="no interface of this node has the tunnel address"):
-            node.run(lambda: host.read_uplink(ip_address("192.0.2.2")))

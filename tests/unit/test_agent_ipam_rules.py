@@ -9,8 +9,8 @@ from node_agent.ipam import Exhausted, PoolError, Pools, Unavailable, gateway_ad
 NONE: frozenset = frozenset()
 
 
-def pools(*cidrs, reserved=()):
-    return Pools(tuple(map(ip_network, cidrs)), frozenset(map(ip_address, reserved)))
+def pools(*cidrs):
+    return Pools(tuple(map(ip_network, cidrs)))
 
 
 def ips(*texts):
@@ -47,10 +47,6 @@ def test_the_result_is_where_the_next_allocation_goes_on_for_each_family():
 
 def test_addresses_in_use_are_passed_over():
     assert pools("10.1.0.0/24").allocate(set(ips("10.1.0.2", "10.1.0.3")), ()) == ips("10.1.0.4")
-
-
-def test_reserved_addresses_are_passed_over():
-    assert pools("10.1.0.0/24", reserved=["10.1.0.2"]).allocate(NONE, ()) == ips("10.1.0.3")
 
 
 def test_a_cursor_from_another_cidr_counts_for_nothing():
@@ -110,14 +106,13 @@ def test_a_requested_address_is_given():
         (["10.9.0.5"], r"10\.9\.0\.5 is not in 10\.1\.0\.0/24"),
         (["10.1.0.1"], r"10\.1\.0\.1 is reserved in 10\.1\.0\.0/24"),
         (["10.1.0.255"], r"10\.1\.0\.255 is reserved"),
-        (["10.1.0.7"], r"10\.1\.0\.7 is reserved"),
         (["10.1.0.8"], r"10\.1\.0\.8 is in use by another pod"),
         (["10.1.0.5", "10.1.0.6"], "more than one address requested in 10"),
         (["fd00::5"], "fd00::5 is not in"),
     ],
 )
 def test_a_requested_address_that_cannot_be_given_is_refused_with_the_reason(requested, why):
-    pool = pools("10.1.0.0/24", reserved=["10.1.0.7"])
+    pool = pools("10.1.0.0/24")
     with pytest.raises(Unavailable, match=why):
         pool.allocate(set(ips("10.1.0.8")), (), ips(*requested))
 
