@@ -31,9 +31,9 @@ _READY_SECONDS, _REACH_SECONDS = 30.0, 2.0
 
 def main() -> None:
     """Run the demo; exit 1 when something did not work, 130 when it was interrupted."""
+    interrupts.interrupt_once()
     try:
-        with interrupts.interrupted_once():
-            status = _run_to_the_end(time.monotonic())
+        status = _run_to_the_end(time.monotonic())
     except CliError as e:
         console.say(f"demo: {e}")
         status = 1

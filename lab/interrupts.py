@@ -36,17 +36,22 @@ def held() -> Iterator[None]:
 def interrupted_once() -> Iterator[None]:
     """The first of these signals raises KeyboardInterrupt in the block, later ones are ignored.
 
-    For a whole program that cleans up on KeyboardInterrupt: however often somebody presses ctrl-C, it does so once
-    and to the end.
+    For what cleans up on KeyboardInterrupt: however often somebody presses ctrl-C, it does so once and to the end.
     """
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    with _handled(interrupt):
+    with _handled(_interrupt):
         yield
+
+
+def interrupt_once() -> None:
+    """The same from now on: for a program's main(), which is not interrupted on its way out either."""
+    for number in ENDING:
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @contextmanager
