@@ -140,6 +140,14 @@ def apply(state: HostState) -> tuple[str, ...]:
     return _apply_once(state)
 
 
+def pod_cidrs() -> tuple[IPNetwork, ...]:
+    """This node's own ranges, by the routes that `apply` made: what is in use while nobody says what should be."""
+    with Netlink() as netlink:
+        routes = rtnl_read.routes(netlink, ROUTE_PROTOCOL)
+    own = {route.destination for route in routes if route.gateway == next_hop_address(route.destination)}
+    return tuple(sorted(own, key=lambda cidr: (cidr.version, int(cidr.network_address))))
+
+
 def remove(config: HostConfig) -> tuple[str, ...]:
     """Remove Weft's routes, and its addresses and neighbours from the gateway interface; returns what was removed.
 

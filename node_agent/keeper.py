@@ -5,6 +5,7 @@ anything changes. Open vSwitch that starts anew may bring its devices back empty
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 from daemon import logs
@@ -20,7 +21,7 @@ from node_agent.peers import TunnelPeers
 from node_agent.settings import AgentSettings
 from node_agent.transport import AddressingError
 from node_agent.underlay import TRANSPORT_BRIDGE, Underlay, UnderlayError
-from node_agent.view import NodeView
+from node_agent.view import NodeView, stranded
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
 from ovsdb import appctl
 from ovsdb.errors import OvsdbError
@@ -42,7 +43,8 @@ Annotate = Callable[[Mapping[str, str]], None]
 
 
 class Keeper:
-    """State of the keeping. `network` is what pods get, None until the node is ready for the first time."""
+    """State of the keeping. `problem` is what was in the way in the last round, "" when nothing was. `network` is
+    what pods get while there is no problem, None until that is so for the first time."""
 
     def __init__(self, settings: AgentSettings, bridge: NodeBridge, annotate: Annotate) -> None:
         self.network: NodeNetwork | None = None
@@ -58,13 +60,12 @@ class Keeper:
         self._recovered = False
 
     def keep(self, view: NodeView, now: float) -> int:
-        """Make everything as it should be; returns the number of changes. `problem` says what is in the way.
-
-        `now`: monotonic seconds.
-        """
+        """Make everything as it should be; returns the number of changes. `now`: monotonic seconds."""
         try:
-            changed = self._converge(view, now)
-            self.problem = view.problem
+            remembered = self._remembered()
+            usable = self._usable(view)
+            changed = self._converge(usable, remembered, now)
+            self.problem = usable.problem
         except TimeoutError:
             lost = self._bridge.lost or "it is busy or hangs"
             self.problem = f"no answer from Open vSwitch's database within {OVSDB_SECONDS:g} s: {lost}"
@@ -78,18 +79,28 @@ class Keeper:
         """Open vSwitch opened its ports anew: what its datapath had learned may be gone."""
         self._peers.restart()
 
-    def _converge(self, view: NodeView, now: float) -> int:
+    def _usable(self, view: NodeView) -> NodeView:
+        """The view with a range to work with. One that is missing, or that running pods contradict, leaves in force
+        what the kernel has from before: whatever becomes of the Node, its pods keep their network.
+
+        Their addresses are known: the database has just answered.
+        """
+        ports = self._bridge.ports().values()
+        problem = view.problem or stranded(self._settings.node_name, view.pod_cidrs, ports)
+        return replace(view, pod_cidrs=host.pod_cidrs(), problem=problem) if problem else view
+
+    def _converge(self, view: NodeView, remembered: str, now: float) -> int:
         """In the order in which each step needs the one before."""
-        self._underlay.read(view.internal_ips, self._remembered())
+        self._underlay.read(view.internal_ips, remembered)
         # No packet may reach the kernel beside the switch, so the rules come first.
         changes = [*self._rules.apply(self._ruleset(view))]
         remembered = self._bridge.ensure(self._bridge_config(view)).result(OVSDB_SECONDS)
         bridge = self._bridge.wait_ready(OVSDB_SECONDS)
         changes += self._underlay.attach(remembered)
+        self._recover(bridge)
         if view.problem:
             return len(changes)
         changes += self._apply_gateway(view)
-        self._recover(bridge)
         if self._netdev:
             self._peers.refresh(view.tunnel_peers, now)
         self.network = self._network(view)

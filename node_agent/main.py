@@ -94,8 +94,8 @@ class Agent:
         return self._keeper.network
 
     def _unready(self) -> Sequence[str]:
-        """Why ADD cannot work now."""
-        reasons = [self._keeper.problem] if self._keeper.problem and self._keeper.network is None else []
+        """What is wrong now, for /readyz and STATUS; an ADD is refused with the same words."""
+        reasons = [self._keeper.problem] if self._keeper.problem else []
         if self._bridge.lost is not None:
             reasons.append(f"no connection to Open vSwitch's database: {self._bridge.lost}")
         return reasons

@@ -11,7 +11,7 @@ from node_agent.metrics import Metrics
 
 
 class Verbs:
-    """Serves CNI requests. `unready` gives the reasons why ADD cannot work now, none when it can."""
+    """Serves CNI requests. `unready` gives what is wrong with the node now, nothing when it takes pods."""
 
     def __init__(self, attacher: Attacher, unready: Callable[[], Sequence[str]], metrics: Metrics) -> None:
         self._attacher = attacher

@@ -1,12 +1,15 @@
 """What a node's agent knows of the cluster: its own Node, and where the other nodes' pods are. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kube.changes import Applied, Change, Deleted, Listed
 from kube.errors import ParseError
 from kube.membership import NodeFacts, node_facts, resolve
 from kube.objects import IPAddress, IPNetwork, Node
+from ovsdb.rows import PodPort
+
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,25 @@ class NodeBook:
         self._facts.pop(name, None)
         if name == self._own:
             self._node = None
+
+
+def stranded(node: str, cidrs: Iterable[IPNetwork], ports: Iterable[PodPort]) -> str:
+    """Why these ranges cannot be taken into use on the node: its pods have addresses of others. "" when they can."""
+    ranges = tuple(cidrs)
+    outside = sorted(
+        f"{port.namespace}/{port.pod}" for port in ports if any(_is_outside(ip, ranges) for ip in port.ips)
+    )
+    if not outside:
+        return ""
+    named = ", ".join(outside[:_NAMED]) + (", ..." if len(outside) > _NAMED else "")
+    return (
+        f"Node {node}: spec.podCIDRs is {', '.join(map(str, ranges))} now, and {len(outside)} of its pods have other"
+        f" addresses ({named}): new pods wait until those are deleted; drain the node"
+    )
+
+
+def _is_outside(ip: IPAddress, ranges: Iterable[IPNetwork]) -> bool:
+    return not any(ip in cidr for cidr in ranges)
 
 
 def _unannotated(node: Node) -> Node:

@@ -213,3 +213,13 @@ def test_remove_without_the_device_succeeds(node):
     apply(node)
     node.ip("link del weft-gw0")
     assert node.run(lambda: host.remove(DUAL)) == ()
+
+
+def test_the_ranges_in_use_are_those_that_were_applied(node):
+    assert node.run(host.pod_cidrs) == ()
+    node.ip("link set lo up")
+    apply(node)
+    node.ip("route add 172.16.0.0/12 dev weft-gw0 proto static")
+    assert node.run(host.pod_cidrs) == DUAL.pod_cidrs
+    apply(node, replace(DUAL, pod_cidrs=DUAL.pod_cidrs[1:]))
+    assert node.run(host.pod_cidrs) == DUAL.pod_cidrs[1:]

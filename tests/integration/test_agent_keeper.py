@@ -7,13 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 from keeper_fixture import PEER, ROUTE, V4, VIEW, Host, host
 
 from node_agent.view import NodeView
+from ovsdb.rows import AttachmentKey, PodPort
 
 Damage = Callable[[Host], object]
 
@@ -260,6 +261,59 @@ def test_another_range_replaces_the_first(node: Host) -> None:
     assert V4.with_prefixlen not in str(node.look()["rules"])
     node.kept()
     assert node.look() == before
+
+
+NO_RANGE = NodeView(problem="Node n1: spec.podCIDRs is empty")
+OTHER = replace(VIEW, pod_cidrs=(ip_network("10.99.0.0/24"),))
+WEB = PodPort("web-1a2b3c", AttachmentKey("weft", "c0ffee", "eth0"), "default", "web", "", "0a:58:0a:f4:01:05",
+              (ip_address("10.244.1.5"),), "/run/netns/web")  # fmt: skip
+
+
+def test_a_range_that_goes_leaves_everything_as_it_is_also_over_a_restart(node: Host) -> None:
+    before = node.look()
+    for _ in range(2):
+        node.keep(NO_RANGE)
+        assert node.keeper.problem == NO_RANGE.problem
+        assert node.look() == before
+        node.restart_agent()
+    node.kept()
+    assert node.look() == before
+
+
+def test_what_is_damaged_while_there_is_no_range_is_repaired_as_it_was(node: Host) -> None:
+    """Masquerading above all: pods of the old range still talk to the world."""
+    before = node.look()
+    node.ovs.run("nft", "flush", "ruleset")
+    node.ovs.vsctl("del-controller", "br-int")
+    node.keep(NO_RANGE)
+    assert node.look() == before
+    node.kept()
+
+
+def test_a_range_that_pods_contradict_waits_for_them(node: Host) -> None:
+    node.bridge.add_port(WEB).result(10)
+    before = node.look()
+    try:
+        node.keep(OTHER)
+        assert "spec.podCIDRs is 10.99.0.0/24 now, and 1 of its pods" in node.keeper.problem
+        assert "default/web" in node.keeper.problem
+        assert node.look() == before
+    finally:
+        node.bridge.del_port(WEB.name).result(10)
+    node.kept(OTHER)
+    assert node.device("weft-gw0")["addresses"] == ["10.99.0.1/32"]
+    assert node.keeper.network is not None
+    assert node.keeper.network.pools.cidrs == OTHER.pod_cidrs
+    node.kept()
+
+
+def test_a_range_does_not_wait_for_pods_that_a_reboot_took(fresh: Host) -> None:
+    fresh.kept()
+    fresh.bridge.add_port(WEB).result(10)  # a row whose device is gone
+    fresh.restart_agent()
+    fresh.keep(OTHER)
+    fresh.kept(OTHER)
+    assert fresh.device("weft-gw0")["addresses"] == ["10.99.0.1/32"]
 
 
 def test_the_cluster_is_told_once_and_again_when_it_lost_it(node: Host) -> None:

@@ -7,7 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -119,6 +120,58 @@ def test_c38_an_agent_that_has_not_what_it_needs_says_what_it_is() -> None:
         assert status(node) == ""
         assert len(box.add()["ips"]) == 2
         box.delete()
+
+
+ELSEWHERE = "10.244.77.0/24"
+
+
+@contextmanager
+def foreign_route(node: Node) -> Iterator[str]:
+    """Another node appears whose range somebody else has a route to here; what is said of it."""
+    node.ip(f"route add {ELSEWHERE} dev lo")
+    meta = {"name": "elsewhere", "annotations": {"weft.dev/tunnel-ip": "198.18.1.77"}}
+    spec = {"podCIDR": ELSEWHERE, "podCIDRs": [ELSEWHERE]}
+    (stored,) = node.lab.apply([{"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec}])
+    try:
+        yield f"the node has a route to {ELSEWHERE}"
+    finally:
+        node.ip(f"route del {ELSEWHERE} dev lo")
+        node.lab.delete([stored])
+
+
+@contextmanager
+def stolen_rules(node: Node) -> Iterator[str]:
+    """Somebody empties the node's rules, and holds the table's name for himself (nft(8), flag owner)."""
+    argv = ["ip", "netns", "exec", node.namespace.name, "nft", "-i"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as thief:
+        assert thief.stdin is not None
+        thief.stdin.write("flush ruleset\nadd table inet weft { flags owner; }\n")
+        thief.stdin.flush()
+        try:
+            yield "nft failed"
+        finally:
+            thief.stdin.close()
+
+
+@pytest.mark.parametrize("damage", [foreign_route, stolen_rules])
+def test_what_goes_wrong_on_a_node_that_was_ready_is_told_until_it_is_right_again(
+    node: Node, damage: Callable[[Node], AbstractContextManager[str]]
+) -> None:
+    """By /readyz, by STATUS and to the pods that come; those that are there are left alone."""
+    there, late = node.box("there"), node.box("late")
+    there.add()
+    before = node.rows(), node.devices()
+    with damage(node) as words:
+        told = until(lambda: agent_problem(node.lab, node.name), "the agent is not ready")
+        assert words in told
+        assert words in status(node)
+        refused = late.refused()
+        assert (refused.code, words in refused.msg) == (11, True)
+        assert (node.rows(), node.devices()) == before
+        assert "1 received" in there.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")
+    node.wait_ready()
+    assert status(node) == ""
+    late.add()
 
 
 def test_a_controller_that_is_away_does_not_make_the_node_unready(node: Node) -> None:

@@ -6,7 +6,8 @@ from ipaddress import ip_address, ip_network
 from cluster_fixture import broken, node, pod
 
 from kube.changes import Applied, Connected, Deleted, Disconnected, Listed, Refused
-from node_agent.view import NodeBook
+from node_agent.view import NodeBook, stranded
+from ovsdb.rows import AttachmentKey, PodPort
 
 N1 = replace(node("n1", ["10.1.0.0/24", "fd00:1::/64"]), internal_ips=(ip_address("192.0.2.201"),))
 N2 = node("n2", ["10.2.0.0/24", "fd00:2::/64"], tunnel_ip=ip_address("192.0.2.2"))
@@ -115,3 +116,29 @@ def test_its_own_node_when_it_cannot_be_read_at_all_keeps_what_was_known():
 def test_what_is_no_node_and_no_change_of_one_is_passed_over():
     before = view(listed(N1, N2))
     assert view(listed(N1, N2), Applied(pod("web")), Connected("Node"), Disconnected("Node", "reset")) == before
+
+
+def port(pod, *ips):
+    key = AttachmentKey("weft", pod, "eth0")
+    return PodPort(pod, key, "default", pod, "", "0a:00:00:00:00:01", tuple(map(ip_address, ips)), "/x")
+
+
+def test_a_range_that_has_the_addresses_of_all_pods_can_be_used():
+    ranges = networks("10.1.0.0/24", "fd00:1::/64")
+    assert stranded("n1", ranges, []) == ""
+    assert stranded("n1", ranges, [port("web", "10.1.0.5", "fd00:1::5"), port("old", "10.1.0.6")]) == ""
+    assert stranded("n1", networks("10.1.0.0/16"), [port("web", "10.1.0.5")]) == "", "it was widened"
+
+
+def test_a_range_that_lacks_a_pods_address_waits_for_the_pod():
+    told = stranded("n1", networks("10.9.0.0/24", "fd00:1::/64"), [port("web", "10.1.0.5", "fd00:1::5")])
+    assert told.startswith("Node n1: spec.podCIDRs is 10.9.0.0/24, fd00:1::/64 now, and 1 of its pods")
+    assert "(default/web)" in told
+    assert stranded("n1", networks("10.1.0.0/24"), [port("web", "10.1.0.5", "fd00:1::5")]) != "", "a family is gone"
+
+
+def test_of_many_such_pods_some_are_named_always_the_same():
+    ports = [port(f"p{n}", f"10.1.0.{n}") for n in range(5)]
+    told = stranded("n1", networks("10.9.0.0/24"), ports)
+    assert "5 of its pods have other addresses (default/p0, default/p1, default/p2, ...)" in told
+    assert stranded("n1", networks("10.9.0.0/24"), ports[::-1]) == told
