@@ -1,9 +1,10 @@
 """A NETLINK_ROUTE socket that executes many requests in one system call.
 
 pyroute2 does the same work, but parses and answers one request at a time through an event loop: wiring a pod
-took it 5.7 ms, and this takes under one. The kernel works through all messages of one send in order, and
-reports errors even where no acknowledgement was asked for; so only the last message of a batch asks for one,
-and its answer says that everything before it is done. (Linux netlink(7), af_netlink.c netlink_rcv_skb.)
+took it 5.7 ms, and this under one (measured once where this was written). The kernel works through all messages
+of one send in order, and reports errors even where no acknowledgement was asked for; so only the last message of
+a batch asks for one, and its answer says that everything before it is done. (Linux netlink(7), af_netlink.c
+netlink_rcv_skb.)
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A pod's wire: the veth pair between its namespace and the bridge, and everything inside the namespace.
 
-The pod's end is born in the pod's namespace. Making it here and moving it would cost 17 ms, because the kernel
-waits for all readers of the old namespace; so nothing ever moves. The whole network of a pod is Layer 3: host
-routes (/32, /128), and a permanent neighbour entry for the gateway, so no ARP or ND is ever needed.
+The pod's end is born in the pod's namespace. If it were made here and moved, the kernel would wait for all
+readers of the old namespace, which takes longer than all the rest; so nothing ever moves. The whole network of
+a pod is Layer 3: host routes (/32, /128), and a permanent neighbour entry for the gateway, so no ARP or ND is
+ever needed.
 """
 
 from __future__ import annotations
