@@ -24,11 +24,12 @@ ROOT = Path(__file__).parents[2]
 WAIT = 60.0
 _CLONE_FS = 0x200
 _KINDS = ("pid", "net", "mnt")
+# What others have mounted below /run would change meanwhile.
 # /run/netns is made as iproute2 makes it: it stays on every machine that has ever had a named network namespace.
 _BEGIN = """
 set -e
 mount -t proc proc /proc
-awk '$5 ~ "^/run(/|$)" { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n1 umount -lq || true  # somebody removes theirs
+awk '$5 ~ "^/run(/|$)" { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n1 umount -lq || true
 mount -t tmpfs tmpfs /run
 mkdir /run/tmp
 ip link set lo up

@@ -145,7 +145,7 @@ def test_sweeping_nothing_succeeds_twice() -> None:
 
 
 def test_processes_namespaces_and_files_of_others_are_left_alone() -> None:
-    other = f"{NAME}2"
+    other = f"{NAME}-2"
     with ExitStack() as stack:
         stack.callback(cleanup.sweep, other)
         marked = _sleep(stack, {MARKER: other})

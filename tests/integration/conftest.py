@@ -1,0 +1,36 @@
+"""Whatever ends a run of the tests, nothing that it made stays: it goes at once, or when the next run begins."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from lab import netns
+from lab.cleanup import sweep
+from lab.names import LabPaths
+
+_LAB = re.compile(rf"{LabPaths('').root.name}(?P<name>t-.*?-(?P<owner>\d+)(-\d+)?)(-node\d+(--[0-9a-f]+)?)?")
+
+
+def pytest_configure() -> None:
+    # As for ctrl-C, pytest then ends what it is doing and takes down every fixture. By default it would just be gone.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_orphans() -> None:
+    """Removes the labs of a run that was killed. Their names have its pid; a lab without is replaced by its test."""
+    for lab in orphans():
+        sweep(lab)
+
+
+def orphans() -> list[str]:
+    """The labs of tests whose process is gone."""
+    run = LabPaths("").root.parent
+    seen = {*netns.names(), *(path.name for path in run.iterdir())}
+    found = (match for name in seen if (match := _LAB.fullmatch(name)))
+    return sorted({match["name"] for match in found if not Path("/proc", match["owner"]).exists()})
