@@ -16,9 +16,11 @@ from cli.errors import CliError
 from cli.labview import Objects
 from cli.layout import heading, table
 from lab import interrupts, pods
+from lab.access import AccessError
 from lab.bringup import BringUpError
 from lab.cleanup import SweepError, sweep
 from lab.client import ApiClientError, ManifestError
+from lab.cluster import ClusterError
 from lab.config import LabConfig, LabConfigError
 from lab.lab import Lab, LabError, require_down
 from lab.names import Datapath, Family, LabNameError
@@ -34,23 +36,25 @@ _NO_SUCH_PROGRAM, _NOT_EXECUTABLE = 127, 126
 
 _TROUBLE = (
     LabError, LabConfigError, LabNameError, BringUpError, SweepError, NodeError, ProcessError, ApiClientError,
-    ManifestError, NetnsError, NotANamespace,
+    ManifestError, NetnsError, NotANamespace, AccessError, ClusterError,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A lab as asked for on the command line."""
+    """A lab as asked for on the command line; `kubeconfig` is "" for one that plays Kubernetes itself."""
 
     name: str
     nodes: int
     tunnel: str
     family: str
     datapath: str
+    kubeconfig: str = ""
 
     def __str__(self) -> str:
         kind = f"{self.tunnel}, {self.family}, {self.datapath} datapath"
-        return f"{self.name!r}: {_count(self.nodes)}, {kind}"
+        where = f", in the cluster of {self.kubeconfig}" if self.kubeconfig else ""
+        return f"{self.name!r}: {_count(self.nodes)}, {kind}{where}"
 
     def config(self) -> LabConfig:
         """The same for the lab itself."""
@@ -60,6 +64,7 @@ class Plan:
             tunnel=self.tunnel,
             family=Family(self.family),
             datapath=Datapath(self.datapath),
+            kubeconfig=str(Path(self.kubeconfig).absolute()) if self.kubeconfig else "",
         )
 
 
@@ -99,7 +104,7 @@ def bring_up(plan: Plan, timeout: float) -> None:
         require_down(config.name)
         try:
             lab = Lab.up(config)
-            progress(f"switches, controller and agents are started; the API answers on 127.0.0.1:{lab.api.port}")
+            progress(f"switches, controller and agents are started; the API is {lab.api.server}")
             _wait_ready(lab, timeout)
         except KeyboardInterrupt:
             progress("interrupted: removing what was built")
@@ -153,8 +158,8 @@ def apply_file(name: str, file: str, wait: float | None) -> None:
             key = "/".join(filter(None, (meta.get("namespace"), meta["name"])))
             print(f"{obj['kind'].lower()} {key} applied")
         if wait is not None:
-            lab.wait_pods(wait)
-            console.say(f"all {len(lab.pods())} pods are ready")
+            lab.wait_pods(wait, stored)
+            console.say(f"all {len(lab.own_pods())} pods are ready")
 
 
 def show_objects(name: str, get: Get) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from kube.endpoint import Endpoint, from_kubeconfig, from_url
 from lab import node, underlay
 from lab.config import ApiReady, LabConfig
 from lab.names import Datapath
@@ -56,15 +57,18 @@ def bring_up(config: LabConfig) -> None:
     processes = Processes(config.paths)
     processes.start(_daemon_spec(config))
     _start_switches(processes, nodes)
-    port = wait_for_api(config, processes)
+    endpoint = wait_for_api(config, processes)
     if config.weft:
-        _start_weft(config, processes, port)
+        _start_weft(config, processes, endpoint)
 
 
-def wait_for_api(config: LabConfig, processes: Processes) -> int:
-    """The API's port on 127.0.0.1, once it answers."""
+def wait_for_api(config: LabConfig, processes: Processes) -> Endpoint:
+    """Where the lab's API answers, once it does: on 127.0.0.1, or wherever the cluster is that it has joined."""
     _wait_for(config.paths.daemon_ready, processes, DAEMON)
-    return msgspec.json.decode(config.paths.daemon_ready.read_bytes(), type=ApiReady).port
+    if config.kubeconfig:
+        return from_kubeconfig(str(config.paths.kubeconfig))
+    port = msgspec.json.decode(config.paths.daemon_ready.read_bytes(), type=ApiReady).port
+    return from_url(f"http://127.0.0.1:{port}")
 
 
 def _wait_for(path: Path, processes: Processes, name: str) -> None:
@@ -121,8 +125,9 @@ def _start_switches(processes: Processes, nodes: tuple[NodeConfig, ...]) -> None
         processes.start(node.vswitchd_spec(each))
 
 
-def _start_weft(config: LabConfig, processes: Processes, api_port: int) -> None:
-    settings = node.controller_settings(config.name, api_port, _free_port(), config.log_level)
+def _start_weft(config: LabConfig, processes: Processes, endpoint: Endpoint) -> None:
+    api = node.api_settings(str(config.paths.kubeconfig) if config.kubeconfig else "", endpoint.server)
+    settings = node.controller_settings(config.name, api, _free_port(), config.log_level)
     node.write_settings(config.paths.controller_config, settings)
     processes.start(node.controller_spec(config.name))
     # A switch that finds no controller waits a second before it looks again, so the agents come after it.

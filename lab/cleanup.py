@@ -7,6 +7,7 @@ directory. `lab down` is this sweep, and `lab up` begins with it.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -14,11 +15,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import interrupts, names, netns, process
+import msgspec
+
+from lab import cluster, interrupts, names, netns, process
+from lab.cluster import ClusterError
+from lab.config import read_state
 from lab.names import MARKER, LabPaths
 from lab.process import Processes
 
 _ROUNDS = 50
+
+log = logging.getLogger(__name__)
 
 
 class SweepError(RuntimeError):
@@ -53,11 +60,22 @@ def _swept(lab: str) -> Swept:
         netns.remove(name)
     # Somebody who was killed between fork and exec leaves a child that has no marker yet. By now it has.
     killed += _kill_all(lab)
+    _leave_cluster(lab)
     root = LabPaths(lab).root
     had_files = root.exists()
     if had_files:
         shutil.rmtree(root)
     return Swept(killed, len(spaces), had_files)
+
+
+def _leave_cluster(lab: str) -> None:
+    """Take the Nodes out of a cluster that the lab has joined. A cluster that is away does not keep the lab here."""
+    try:
+        state = read_state(lab)
+        if state is not None and state.config.kubeconfig:
+            cluster.leave(state)
+    except (msgspec.DecodeError, ClusterError) as e:
+        log.warning("lab %s: %s", lab, e)
 
 
 def namespaces(lab: str) -> list[str]:

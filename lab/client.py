@@ -1,4 +1,4 @@
-"""A small client of the lab's API, for `weftctl lab` and tests: find, list, apply and delete by manifest.
+"""A small client of a lab's API, for `weftctl lab`, kubelets and tests: find, list, apply and delete by manifest.
 
 It asks the API which resources there are instead of knowing them, so a resource registered later works too.
 Sources: Kubernetes API concepts ("Discovery", "Server-side apply").
@@ -6,13 +6,18 @@ Sources: Kubernetes API concepts ("Discovery", "Server-side apply").
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import urllib3
 import yaml
+from urllib3.exceptions import HTTPError
+
+from kube.endpoint import Endpoint, from_url
+from kube.errors import KubeError
 
 Obj = dict[str, Any]
 
@@ -46,27 +51,41 @@ def load_manifests(path: Path) -> list[Obj]:
 
 
 class ApiClient:
-    """Talks to the API on a port of 127.0.0.1. Holds no connection, so any number of threads may use it."""
+    """Talks to an API server: on a port of 127.0.0.1, or where an endpoint says. Any number of threads may use it."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, server: int | Endpoint, timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._endpoint = server if isinstance(server, Endpoint) else from_url(f"http://127.0.0.1:{server}")
+        self._timeout = timeout
         self._resources: dict[str, list[Obj]] = {}
+
+    @property
+    def server(self) -> str:
+        """The URL of the server."""
+        return self._endpoint.server
+
+    @property
+    def port(self) -> int:
+        """The port in that URL, 0 when it names none."""
+        return urlsplit(self.server).port or 0
 
     def request(self, method: str, path: str, body: Obj | None = None, kind: str = "application/json") -> Obj:
         """One request; raises ApiClientError with the API's own message."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_SECONDS)
         try:
-            data = None if body is None else json.dumps(body)
-            connection.request(method, path, data, {"Content-Type": kind, "Accept": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
-        except OSError as e:
-            raise ApiClientError(f"the lab's API on 127.0.0.1:{self.port} does not answer: {e}") from e
-        finally:
-            connection.close()
-        result: Obj = json.loads(content or b"{}")
-        if answer.status >= 400:
-            raise ApiClientError(result.get("message", f"{method} {path}: {answer.status}"), answer.status)
+            headers = {"Content-Type": kind, "Accept": "application/json", **self._endpoint.authorize()}
+            answer = self._endpoint.pool.request(
+                method,
+                self.server + path,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                redirect=False,
+                retries=False,
+                timeout=urllib3.Timeout(self._timeout),
+            )
+        except (HTTPError, OSError, KubeError) as e:
+            raise ApiClientError(f"the API at {self.server} does not answer: {e}") from e
+        if answer.status >= 300:
+            raise ApiClientError(_refusal(answer.data) or f"{method} {path}: HTTP {answer.status}", answer.status)
+        result: Obj = json.loads(answer.data or b"{}")
         return result
 
     def items(self, path: str) -> list[Obj]:
@@ -114,6 +133,14 @@ class ApiClient:
                 raise
             return []
         return found
+
+
+def _refusal(content: bytes) -> str:
+    """The message of a Status object (meta/v1); "" for anything else, such as a proxy's page."""
+    try:
+        return str(json.loads(content)["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _unpacked(document: Any) -> list[Any]:

@@ -22,6 +22,8 @@ class LabConfigError(ValueError):
 class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One lab: `nodes` counts them, `mtu` is the underlay's in bytes (at least IPv6's 1280).
 
+    With a `kubeconfig`, an absolute path, it joins that cluster; without, it plays Kubernetes itself.
+
     Without `weft` neither controller nor agents are started: for running them by hand, under a debugger. Without
     `kubelets` nobody makes the pods real that the API assigns to nodes: the caller calls the CNI plugin itself.
     """
@@ -31,6 +33,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     tunnel: str = "geneve"
     family: Family = Family.DUAL
     datapath: Datapath = Datapath.USERSPACE
+    kubeconfig: str = ""
     mtu: int = 1500
     log_level: str = "info"
     weft: bool = True
@@ -42,6 +45,8 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         _check("nodes", self.nodes, range(1, MAX_NODES + 1), f"1 to {MAX_NODES}")
         _check("mtu", self.mtu, _MTU, f"{_MTU[0]} to {_MTU[-1]}")
         _check("tunnel", self.tunnel, _TUNNELS, " or ".join(_TUNNELS))
+        if self.kubeconfig and not self.kubeconfig.startswith("/"):
+            raise LabConfigError(f"kubeconfig={self.kubeconfig!r}: expected an absolute path")
         _check("log_level", self.log_level, _LOG_LEVELS, ", ".join(_LOG_LEVELS))
         return self
 
@@ -51,22 +56,34 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def node_configs(self) -> tuple[NodeConfig, ...]:
         numbers = range(1, self.nodes + 1)
+        kubeconfig = str(self.paths.nodes_kubeconfig) if self.kubeconfig else ""
         return tuple(
-            NodeConfig(self.name, n, self.family, self.tunnel, self.datapath, self.log_level) for n in numbers
+            NodeConfig(self.name, n, self.family, self.tunnel, self.datapath, kubeconfig, self.log_level)
+            for n in numbers
         )
 
 
 class LabState(msgspec.Struct, frozen=True):
-    """The file `state.json`: the lab as asked for, and whether it came up whole."""
+    """The file `state.json`: the lab as asked for, and whether it came up whole.
+
+    `owner` is what the Nodes are known by that it registers in another's cluster; "" when it plays its own.
+    """
 
     config: LabConfig
     complete: bool = False
+    owner: str = ""
 
 
 class ApiReady(msgspec.Struct, frozen=True):
     """What the daemon tells when its API answers: the port on 127.0.0.1 of the root namespace."""
 
     port: int
+
+
+class ClusterReady(msgspec.Struct, frozen=True):
+    """What the daemon of a lab tells that has joined a cluster: the URL of its API server."""
+
+    server: str
 
 
 def _check(key: str, value: Any, allowed: Any, words: str) -> None:

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from lab import status
-from lab.api.builtin import EVENTS, PODS
 from lab.api.errors import ApiError
-from lab.api.handle import LabApi, Watch
-from lab.api.selectors import Query, parse_fields
-from lab.api.store import DeleteOptions
 from lab.netexec import NetexecServers
 from lab.node import NodeConfig
+from lab.nodeapi import GONE, NodeApi
 from lab.pods import ContainerError, Containers, ContainerState, container
 from lab.readiness import Readiness
-from lab.sandbox import PodBox, SandboxError, Sandboxes, cni_runtime, key_of
-from lab.status import ADD_MS, Happening, PodFacts, Reported, Waiting
+from lab.sandbox import PodBox, SandboxError, Sandboxes, cni_runtime
+from lab.status import ADD_MS, Happening, PodFacts, Reported, Waiting, key_of
 from lab.workqueue import WorkQueue
 
 Obj = dict[str, Any]
@@ -44,12 +40,13 @@ def backoff(failures: int) -> float:
 class Kubelet:
     """Runs the pods of one node from `start` to `close`. Its threads end with it, its pods do not."""
 
-    def __init__(self, api: LabApi, node: NodeConfig, servers: NetexecServers) -> None:
+    def __init__(self, api: NodeApi, node: NodeConfig, servers: NetexecServers) -> None:
         self._api = api
         self._node = node
         self._sandboxes = Sandboxes(node, cni_runtime(node))
         self._queue = WorkQueue()
         self._containers = Containers(node.lab, servers, self._queue.add)
+        self._keys: set[str] = set()
         self._boxes: dict[str, PodBox] = {}
         self._failures: dict[str, int] = {}
         self._readiness = Readiness(api, node, self._enqueue_all)
@@ -57,15 +54,12 @@ class Kubelet:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        mine = Query(fields=parse_fields(f"spec.nodeName={self._node.name}", PODS.fields))
-        watch = self._stack.enter_context(self._api.watch(PODS, mine))
-        self._stack.callback(watch.close)
+        self._stack.enter_context(self._api.watch(self._changed))
         self._stack.callback(self._queue.close)
         self._stack.callback(self._readiness.close)
         self._readiness.start()
-        works: list[Callable[[], None]] = [partial(self._follow, watch), *[self._work] * _WORKERS]
-        for work in works:
-            thread = threading.Thread(target=work, name=f"kubelet-{self._node.name}", daemon=True)
+        for _ in range(_WORKERS):
+            thread = threading.Thread(target=self._work, name=f"kubelet-{self._node.name}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -76,10 +70,9 @@ class Kubelet:
             thread.join()
         self._containers.close()
 
-    def _follow(self, watch: Watch) -> None:
-        while not watch.closed:
-            for _, pod in watch.next():
-                self._queue.add(key_of(pod))
+    def _changed(self, key: str) -> None:
+        self._keys.add(key)
+        self._queue.add(key)
 
     def _work(self) -> None:
         while (key := self._queue.take()) is not None:
@@ -96,9 +89,11 @@ class Kubelet:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         expected = isinstance(error, SandboxError | ApiError | OSError)
         log.warning("pod %s: %s", key, error, exc_info=None if expected else error)
-        if isinstance(error, SandboxError) and (pod := self._find(key)) is not None:
+        if isinstance(error, SandboxError):
             verb = "FailedKillPod" if key in self._boxes else "FailedCreatePodSandBox"
-            self._tell(pod, Happening(verb, str(error)))
+            with suppress(ApiError):  # The log has it; and the API may be what fails.
+                if (pod := self._find(key)) is not None:
+                    self._tell(pod, Happening(verb, str(error)))
         self._queue.add(key, backoff(failures))
 
     def _sync(self, key: str) -> None:
@@ -109,6 +104,7 @@ class Kubelet:
             self._tear_down(key, box)
             box = None
         if pod is None:
+            self._keys.discard(key)
             return
         if "deletionTimestamp" in pod["metadata"]:
             self._finish(pod)
@@ -120,9 +116,8 @@ class Kubelet:
         return self._readiness.was_ready or bool(pod["spec"].get("hostNetwork"))
 
     def _enqueue_all(self) -> None:
-        for pod in self._api.list(PODS).items:
-            if pod["spec"].get("nodeName") == self._node.name:
-                self._queue.add(key_of(pod))
+        for key in tuple(self._keys):
+            self._queue.add(key)
 
     def _run(self, pod: Obj, box: PodBox | None) -> None:
         key = key_of(pod)
@@ -183,8 +178,8 @@ class Kubelet:
                 meta = meta | {"annotations": annotations}
             return current | {"metadata": meta, "status": status.pod_status(current, facts, now)}
 
-        with suppress(ApiError):  # Deleted meanwhile: the watch says so too.
-            self._api.edit(PODS, (pod["metadata"]["namespace"], pod["metadata"]["name"]), change, "all")
+        with _unless_gone():  # Then the watch says so too.
+            self._api.change_pod(key_of(pod), change)
 
     def _tear_down(self, key: str, box: PodBox) -> None:
         self._containers.stop(key)
@@ -197,31 +192,34 @@ class Kubelet:
         box = self._boxes.get(key_of(pod))
         if box is not None:
             self._tear_down(key_of(pod), box)
-        meta = pod["metadata"]
-        with suppress(ApiError):  # Gone already, or another pod by now: in either case this one has ended.
-            self._api.delete(PODS, meta["name"], meta["namespace"], DeleteOptions(grace=0, uid=meta["uid"]))
+        with _unless_gone():
+            self._api.remove_pod(key_of(pod), pod["metadata"]["uid"])
 
     def _find(self, key: str) -> Obj | None:
         """The pod `key` if it is this node's."""
-        namespace, name = key.split("/")
         try:
-            pod = self._api.get(PODS, name, namespace)
-        except ApiError:
+            pod = self._api.pod(key)
+        except ApiError as e:
+            if e.code != 404:  # An API that does not answer has not said that the pod is gone.
+                raise
             return None
         return pod if pod["spec"].get("nodeName") == self._node.name else None
 
     def _tell(self, pod: Obj, happening: Happening) -> None:
         """Record an Event, or count the one that says the same."""
         now = datetime.now(UTC)
-        event = status.event_object(pod, happening, self._node.name, now)
-        namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]
         with suppress(ApiError):  # The pod's namespace may be going away.
-            try:
-                self._api.edit(EVENTS, (namespace, name), lambda old: status.counted(old, now))
-            except ApiError as e:
-                if e.code != 404:
-                    raise
-                self._api.create(EVENTS, event, namespace)
+            self._api.tell(status.event_object(pod, happening, self._node.name, now), now)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Lets an object be gone, or be another by now."""
+    try:
+        yield
+    except ApiError as e:
+        if e.code not in GONE:
+            raise
 
 
 def _is_over(pod: Obj) -> bool:

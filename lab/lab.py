@@ -9,17 +9,20 @@ A lab outlives the process that started it; `Lab.open` finds it again.
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lab import names, netns, process, reachability
+import msgspec
+
+from lab import cluster, names, netns, process, reachability
 from lab.bringup import DAEMON, bring_up, log_tail, wait_for_api
 from lab.cleanup import Swept, sweep
 from lab.client import ApiClient, ApiClientError, load_manifests
@@ -55,7 +58,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """`ready_nodes` and `ready_pods` count; `api` is the API's address on this machine, "" when it is down."""
+    """`ready_nodes` and `ready_pods` count; pods are those on the lab's nodes. `api` is the API's URL."""
 
     config: LabConfig
     api: str
@@ -83,16 +86,21 @@ class Lab:
         """Build and start a lab; returns when its API answers (`wait_ready` waits for the rest).
 
         Leftovers of a lab of this name that never came up whole, or died, are removed first; a lab that
-        runs is only with `replace`, else LabError. Whatever goes wrong, ctrl-C included, nothing is left.
+        runs is only with `replace`, else LabError. Whatever goes wrong, ctrl-C included, nothing is left. Raises
+        ClusterError or AccessError when the cluster of its kubeconfig cannot be joined.
         """
         config.check()
         if not replace:
             require_down(config.name)
         sweep(config.name)
         try:
-            write_state(LabState(config))
+            if config.kubeconfig:
+                # Before there is a state, which says that there may be Nodes to remove.
+                cluster.join(config)
+            state = LabState(config, owner=secrets.token_hex(4) if config.kubeconfig else "")
+            write_state(state)
             bring_up(config)
-            write_state(LabState(config, complete=True))
+            write_state(msgspec.structs.replace(state, complete=True))
             return cls(config)
         except BaseException:
             sweep(config.name)
@@ -119,8 +127,14 @@ class Lab:
         self.down()
 
     def apply(self, what: Path | Sequence[Obj]) -> list[Obj]:
-        """Apply the manifests of a file, or objects, in order; returns them as the API stored them."""
-        return self.api.apply(load_manifests(what) if isinstance(what, Path) else what)
+        """Apply the manifests of a file, or objects, in order; returns them as the API stored them.
+
+        In a cluster that the lab has joined, their pods are made to run on the lab's nodes: see `cluster.for_guests`.
+        """
+        objects = load_manifests(what) if isinstance(what, Path) else what
+        if self.config.kubeconfig:
+            objects = [cluster.for_guests(obj, self.config.name) for obj in objects]
+        return self.api.apply(objects)
 
     def delete(self, what: Path | Sequence[Obj]) -> None:
         """Delete the same; what is not there is fine. Pods take a moment to go: see `wait_until`."""
@@ -134,6 +148,21 @@ class Lab:
         """The Node objects."""
         return self.api.items(_NODES)
 
+    def ready_nodes(self) -> list[str]:
+        """The names of the lab's own nodes that are Ready, sorted."""
+        ready = {_name(node) for node in self.nodes() if _is_true(node, "Ready")}
+        return sorted(ready & self._node_names())
+
+    def own_pods(self) -> list[Obj]:
+        """The Pod objects that are the lab's: those on its nodes, where it has joined a cluster, and else all."""
+        return [pod for pod in self.pods() if self._is_own(pod)]
+
+    def _is_own(self, pod: Obj) -> bool:
+        return not self.config.kubeconfig or pod["spec"].get("nodeName") in self._node_names()
+
+    def _node_names(self) -> set[str]:
+        return {node.name for node in self.config.node_configs()}
+
     def pod(self, key: str) -> Obj:
         """The Pod `<namespace>/<name>`, or `<name>` in `default`; ApiClientError when there is none."""
         namespace, _, name = key.rpartition("/")
@@ -141,7 +170,11 @@ class Lab:
 
     def pod_namespace(self, key: str) -> Path:
         """The network namespace that the pod `key` runs in; LabError while it has none."""
-        return _namespace_of(self.config.name, self.pod(key))
+        pod = self.pod(key)
+        node = pod["spec"].get("nodeName")
+        if node and node not in self._node_names():
+            raise LabError(f"pod {key} is on {node}, which is not a node of lab {self.config.name}")
+        return _namespace_of(self.config.name, pod)
 
     def exec(self, key: str, argv: Sequence[str]) -> int:
         """Run a command in a pod's network, on the caller's terminal; its exit status."""
@@ -152,25 +185,32 @@ class Lab:
         return capture_in_pod(self.config.name, self.pod_namespace(key), argv, timeout)
 
     def status(self) -> LabStatus:
-        pods = self.pods()
+        pods = self.own_pods()
         return LabStatus(
             config=self.config,
-            api=f"http://127.0.0.1:{self.api.port}",
+            api=self.api.server,
             processes=tuple(_process_status(record) for record in self.processes.records()),
-            ready_nodes=sum(_is_true(node, "Ready") for node in self.nodes()),
+            ready_nodes=len(self.ready_nodes()),
             pods=len(pods),
             ready_pods=sum(_is_true(pod, "Ready") for pod in pods),
         )
 
     def wait_ready(self, timeout: float = 60.0) -> None:
         """Return when every node is Ready; LabError after `timeout` seconds, or when a process has died."""
-        self.wait_until(
-            lambda: [_name(node) for node in self.nodes() if not _is_true(node, "Ready")], "nodes", timeout
-        )
+        self.wait_until(lambda: sorted(self._node_names() - set(self.ready_nodes())), "nodes", timeout)
 
-    def wait_pods(self, timeout: float = 60.0) -> None:
-        """Return when every pod is Ready or has completed; LabError as `wait_ready`."""
-        self.wait_until(lambda: [_name(pod) for pod in self.pods() if not _is_settled(pod)], "pods", timeout)
+    def wait_pods(self, timeout: float = 60.0, applied: Iterable[Obj] = ()) -> None:
+        """Return when every pod of the lab is Ready or has completed; LabError as `wait_ready`.
+
+        Pods among the `applied` objects are waited for also while they are on no node.
+        """
+        keys = {_name(obj) for obj in applied if obj["kind"] == "Pod"}
+
+        def missing() -> list[str]:
+            pods = [pod for pod in self.pods() if self._is_own(pod) or _name(pod) in keys]
+            return [_name(pod) for pod in pods if not _is_settled(pod)]
+
+        self.wait_until(missing, "pods", timeout)
 
     def wait_until(self, missing: Callable[[], Sequence[str]], what: str, timeout: float) -> None:
         """Return when `missing()` is empty; LabError naming what is missing, or the log of what has died.
@@ -195,7 +235,7 @@ class Lab:
 
     def reachability(self, pods: Sequence[Obj] | None = None, timeout: float = 2.0) -> tuple[Cell, ...]:
         """Ping and HTTP between every two pods (default: all that run), over each family; see `reachability`."""
-        chosen = self.pods() if pods is None else pods
+        chosen = self.own_pods() if pods is None else pods
         running = [pod for pod in chosen if pod.get("status", {}).get("phase") == "Running"]
         return reachability.measure([endpoint(self.config.name, pod) for pod in running], timeout)
 

@@ -16,6 +16,9 @@ from pathlib import Path
 MARKER = "WEFT_LAB"
 """Environment variable that every process of a lab carries; its value is the lab's name."""
 
+LAB = "lab.weft.dev/name"
+"""Label of a lab's Nodes, and taint of those in another's cluster, whose own pods are not for a lab."""
+
 MAX_NODES = 20
 API_PORT = 6443
 AGENT_HEALTH_PORT = 9443
@@ -128,11 +131,11 @@ def gateway_interfaces(family: Family) -> tuple[Interface, ...]:
     return host_interfaces(Underlay.MANAGEMENT, _GATEWAY_HOST, family)
 
 
-def api_url(family: Family) -> str:
-    """The API server as the nodes see it."""
+def api_address(family: Family) -> str:
+    """`host:port` of the API server as the nodes see it."""
     address = gateway_interfaces(family)[0].address
     host = f"[{address}]" if address.version == 6 else str(address)
-    return f"http://{host}:{API_PORT}"
+    return f"{host}:{API_PORT}"
 
 
 def pod_cidrs(number: int, family: Family) -> tuple[Network, ...]:
@@ -198,8 +201,13 @@ class LabPaths:
         return self.root / "api" / "kubeconfig"
 
     @property
+    def nodes_kubeconfig(self) -> Path:
+        """Only of a lab that has joined a cluster: the kubeconfig of its agents."""
+        return self.root / "api" / "nodes.kubeconfig"
+
+    @property
     def daemon_ready(self) -> Path:
-        """Written by the daemon when the API answers; says on which port."""
+        """Written by the daemon when it serves; says on which port the lab's own API answers."""
         return self.root / "api" / "ready.json"
 
     @property

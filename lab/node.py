@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,14 @@ class NodeError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node of one lab. `tunnel` is geneve or vxlan."""
+    """One node of one lab. `tunnel` is geneve or vxlan; `kubeconfig` is "" where the lab plays Kubernetes itself."""
 
     lab: str
     number: int
     family: Family
     tunnel: str
     datapath: Datapath
+    kubeconfig: str = ""
     log_level: str = "info"
 
     @property
@@ -66,7 +68,7 @@ def agent_settings(node: NodeConfig) -> dict[str, Any]:
     ovsdb = f"unix:{node.paths.ovsdb_socket}"
     return {
         "node-name": node.name,
-        "api-server": names.api_url(node.family),
+        **api_settings(node.kubeconfig, f"http://{names.api_address(node.family)}"),
         "ovsdb": ovsdb,
         "published-ovsdb": ovsdb,
         "cni-socket": str(node.paths.cni_socket),
@@ -80,13 +82,19 @@ def agent_settings(node: NodeConfig) -> dict[str, Any]:
     }
 
 
-def controller_settings(lab: str, api_port: int, health_port: int, log_level: str) -> dict[str, Any]:
+def controller_settings(lab: str, api: Mapping[str, str], health_port: int, log_level: str) -> dict[str, Any]:
+    """`api` is from `api_settings`."""
     return {
-        "api-server": f"http://127.0.0.1:{api_port}",
+        **api,
         "openflow-listen": f"unix:{LabPaths(lab).openflow_socket}",
         "health-address": f"127.0.0.1:{health_port}",
         "log-level": log_level,
     }
+
+
+def api_settings(kubeconfig: str, url: str) -> dict[str, str]:
+    """How a program reaches the API: by a kubeconfig, or when that is "" at a URL without credentials."""
+    return {"kubeconfig": kubeconfig} if kubeconfig else {"api-server": url}
 
 
 def prepare(node: NodeConfig) -> None:

@@ -6,20 +6,19 @@ A real kubelet hears it from the container runtime; here the kubelet asks the ag
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from lab import names, netns, status
-from lab.api.builtin import NODES
 from lab.api.errors import ApiError
-from lab.api.handle import LabApi
 from lab.node import NodeConfig
+from lab.nodeapi import GONE, NodeApi
 
-Obj = dict[str, Any]
+log = logging.getLogger(__name__)
 
 _UNTIL_READY_SECONDS, _WHILE_READY_SECONDS = 0.25, 2.0
 _PROBE_SECONDS = 2.0
@@ -28,11 +27,13 @@ _PROBE_SECONDS = 2.0
 class Readiness:
     """Watches one node from `start` to `close`; calls `became_ready` when it is ready for the first time."""
 
-    def __init__(self, api: LabApi, node: NodeConfig, became_ready: Callable[[], None]) -> None:
+    def __init__(self, api: NodeApi, node: NodeConfig, became_ready: Callable[[], None]) -> None:
         self.was_ready = False
         self._api = api
         self._node = node
         self._became_ready = became_ready
+        self._told: str | None = ""
+        self._told_at = float("-inf")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"readiness-{node.name}", daemon=True)
 
@@ -46,7 +47,8 @@ class Readiness:
     def _run(self) -> None:
         while not self._closing.is_set():
             why = self._why_not_ready()
-            self._report(why)
+            if self._is_due(why):
+                self._report(why)
             if why is None and not self.was_ready:
                 self.was_ready = True
                 self._became_ready()
@@ -59,15 +61,20 @@ class Readiness:
         except (OSError, http.client.HTTPException) as e:
             return f"the agent does not answer: {e}"
 
+    def _is_due(self, why: str | None) -> bool:
+        """Whether to report: at any time where that costs nothing, else what is new and that the node lives."""
+        beat = self._api.beat
+        return beat is None or why != self._told or time.monotonic() - self._told_at >= beat
+
     def _report(self, why: str | None) -> None:
-        now = datetime.now(UTC)
-
-        def change(node: Obj) -> Obj:
-            old = node.get("status") or {}
-            return node | {"status": status.with_readiness(old, ready=why is None, why=why or "", now=now)}
-
-        with suppress(ApiError):  # Somebody deleted the Node; the lab goes on without it.
-            self._api.edit(NODES, ("", self._node.name), change, "status")
+        now, beats = datetime.now(UTC), self._api.beat is not None
+        try:
+            self._api.change_status(lambda old: status.with_readiness(old, why, now, beats=beats))
+        except ApiError as e:
+            if e.code not in GONE:  # Somebody deleted the Node; the lab goes on without it.
+                log.warning("node %s: its status cannot be reported: %s", self._node.name, e)
+            return
+        self._told, self._told_at = why, time.monotonic()
 
 
 def ask_agent() -> str | None:

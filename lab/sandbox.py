@@ -76,7 +76,7 @@ class Sandboxes:
 
     def _attach(self, pod: Obj, undo: ExitStack) -> PodBox:
         meta = pod["metadata"]
-        name = names.pod_namespace(self._node.lab, self._node.name, key_of(pod))
+        name = names.pod_namespace(self._node.lab, self._node.name, status.key_of(pod))
         netns.remove(name)
         namespace = netns.create(name)
         undo.callback(netns.remove, name)
@@ -111,13 +111,8 @@ class Sandboxes:
     def _sandbox(self, pod: Obj, namespace: Path) -> Sandbox:
         host = pod["spec"].get("hostNetwork")
         hostname = self._node.name if host else pod["spec"].get("hostname") or pod["metadata"]["name"]
-        key = key_of(pod)
+        key = status.key_of(pod)
         return Sandbox(key, hostname, namespace, log_directory(self._node.paths.log, key))
-
-
-def key_of(pod: Obj) -> str:
-    """`<namespace>/<name>`."""
-    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def addresses(result: Obj) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def node_object(number: int, family: Family, lab: str) -> Obj:
     """The Node as a kubelet registers it: not ready, its network unavailable."""
     name = names.node_name(number)
     cidrs = [str(cidr) for cidr in names.pod_cidrs(number, family)]
-    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "lab.weft.dev/name": lab}
+    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", names.LAB: lab}
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -76,15 +76,21 @@ def node_status(number: int, family: Family, now: datetime) -> Obj:
             "architecture": platform.machine(),
         },
     }
-    return with_readiness(status, ready=False, why="the agent has not answered yet", now=now)
+    return with_readiness(status, "the agent has not answered yet", now)
 
 
-def with_readiness(status: Obj, *, ready: bool, why: str, now: datetime) -> Obj:
-    """`status` with the conditions that say whether the node's network works; unchanged if they say so already."""
-    wanted = (
-        _condition("Ready", ready, "NetworkReady" if ready else "NetworkPluginNotReady", "" if ready else why),
-        _condition("NetworkUnavailable", not ready, "WeftIsUp" if ready else "WeftIsDown", "" if ready else why),
+def with_readiness(status: Obj, why_not: str | None, now: datetime, *, beats: bool = False) -> Obj:
+    """`status` with the conditions that say whether the node's network works, and if not, why not.
+
+    Unchanged if they say so already, unless it `beats`: then they also say that the node was alive at this time.
+    """
+    ready, why = why_not is None, why_not or ""
+    wanted: tuple[Obj, ...] = (
+        _condition("Ready", ready, "NetworkReady" if ready else "NetworkPluginNotReady", why),
+        _condition("NetworkUnavailable", not ready, "WeftIsUp" if ready else "WeftIsDown", why),
     )
+    if beats:
+        wanted = tuple({**condition, "lastHeartbeatTime": timestamp(now)} for condition in wanted)
     return {**status, "conditions": _merged(status.get("conditions") or (), wanted, now)}
 
 
@@ -165,6 +171,11 @@ def event_object(pod: Obj, happening: Happening, node: str, now: datetime) -> Ob
 def counted(event: Obj, now: datetime) -> Obj:
     """The same event, seen once more."""
     return {**event, "count": event.get("count", 1) + 1, "lastTimestamp": timestamp(now)}
+
+
+def key_of(pod: Obj) -> str:
+    """`<namespace>/<name>`."""
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def timestamp(moment: datetime) -> str:

@@ -10,8 +10,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Run whole Weft clusters on this machine.\n\n"
-    "Switches, agents and controller are the real ones, in network namespaces; only Kubernetes is played. Needs "
-    "root.",
+    "Switches, agents and controller are the real ones, in network namespaces; only Kubernetes is played, and "
+    "with `up --kubeconfig` not even that. Needs root.",
 )
 
 Name = Annotated[str, typer.Option(metavar="NAME", help="Which lab. Several may be up side by side.")]
@@ -60,21 +60,33 @@ def up(
             "module openvswitch must be loaded."
         ),
     ] = Datapath.USERSPACE,
+    cluster: Annotated[
+        str,
+        typer.Option("--kubeconfig", metavar="FILE", help="Join this cluster, instead of playing Kubernetes."),
+    ] = "",
     name: Name = "lab",
     timeout: Seconds = 60.0,
 ) -> None:
     """Build a cluster and wait until its nodes are ready.
 
     Whatever a lab of this name has left behind is removed first; one that runs is not touched.
+
+    With --kubeconfig the lab's nodes become Nodes of a cluster that is there already, until `lab down`. Which pods
+    they run is then that cluster's business: its scheduler binds them, and where it has none a pod must say its
+    nodeName. The Nodes have the taint lab.weft.dev/name=NAME:NoSchedule, so that the cluster's own pods stay away;
+    `lab apply` lets the pods of its file tolerate it. The kubeconfig must hold a certificate or a token.
     """
     from cli.labs import Plan, bring_up
 
-    bring_up(Plan(name, nodes, tunnel.value, family.value, datapath.value), timeout)
+    bring_up(Plan(name, nodes, tunnel.value, family.value, datapath.value, cluster), timeout)
 
 
 @app.command()
 def down(name: Name = "lab") -> None:
-    """Remove a lab: its processes, namespaces and files. Removing none succeeds."""
+    """Remove a lab: its processes, namespaces and files. Removing none succeeds.
+
+    One that has joined a cluster also takes its Nodes, and the pods on them, out of it.
+    """
     from cli.labs import take_down
 
     take_down(name)
@@ -96,7 +108,11 @@ def apply(
     wait: Annotated[bool, typer.Option("--wait", help="Return when every pod is ready.")] = False,
     timeout: Seconds = 60.0,
 ) -> None:
-    """Create or update the objects of a file, as kubectl apply does."""
+    """Create or update the objects of a file, as kubectl apply does.
+
+    Where the lab has joined a cluster (`lab up --kubeconfig`), pods of the file that say no nodeName also get what
+    makes them run on the lab's Nodes: a nodeSelector for their label lab.weft.dev/name, a toleration for their taint.
+    """
     from cli.labs import apply_file
 
     apply_file(name, file, timeout if wait else None)

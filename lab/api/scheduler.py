@@ -1,6 +1,7 @@
-"""Where pods go: a pending pod runs on the ready node with the fewest pods that its nodeSelector allows.
+"""Where pods go: on the ready node with the fewest pods that the pod's nodeSelector and tolerations allow.
 
-Pure; `handle.LabApi` asks after every change of a pod or a node. Source: Kubernetes "Assigning Pods to Nodes".
+Pure; `handle.LabApi` asks after every change of a pod or a node. Source: Kubernetes "Assigning Pods to Nodes",
+"Taints and Tolerations".
 """
 
 from collections import Counter
@@ -52,7 +53,7 @@ def scheduled(decision: Decision, now: str) -> Obj:
 
 def _fitting(pod: Obj, nodes: Sequence[Obj]) -> list[str]:
     ready = [node for node in nodes if node_ready(node) == "Ready" and not dig(node, "spec.unschedulable")]
-    return [node["metadata"]["name"] for node in ready if _selects(pod, node)]
+    return [node["metadata"]["name"] for node in ready if _selects(pod, node) and not _untolerated(pod, node)]
 
 
 def _selects(pod: Obj, node: Obj) -> bool:
@@ -60,14 +61,33 @@ def _selects(pod: Obj, node: Obj) -> bool:
     return bool(wanted.items() <= (dig(node, "metadata.labels") or {}).items())
 
 
+def _untolerated(pod: Obj, node: Obj) -> list[Obj]:
+    """The taints that keep a new pod away from the node."""
+    taints = [taint for taint in dig(node, "spec.taints") or () if taint["effect"] in ("NoSchedule", "NoExecute")]
+    return [taint for taint in taints if not any(_tolerates(t, taint) for t in dig(pod, "spec.tolerations") or ())]
+
+
+def _tolerates(toleration: Obj, taint: Obj) -> bool:
+    """An empty effect or key stands for all of them."""
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    exists = toleration.get("operator") == "Exists"
+    if not toleration.get("key"):
+        return exists
+    value = toleration.get("value", "")
+    return bool(toleration["key"] == taint["key"] and (exists or value == taint.get("value", "")))
+
+
 def _why(pod: Obj, nodes: Sequence[Obj]) -> str:
     away = sum(1 for node in nodes if node_ready(node) != "Ready")
     cordoned = sum(1 for node in nodes if dig(node, "spec.unschedulable"))
     other = sum(1 for node in nodes if not _selects(pod, node))
+    tainted = sum(1 for node in nodes if _untolerated(pod, node))
     reasons = (
         (away, "not ready"),
         (cordoned, "unschedulable"),
         (other, "without the labels of the pod's nodeSelector"),
+        (tainted, "with a taint that the pod does not tolerate"),
     )
     listed = ", ".join(f"{count} {reason}" for count, reason in reasons if count)
     return f"0/{len(nodes)} nodes are available" + (f": {listed}." if listed else ".")

@@ -17,7 +17,8 @@ _LAB = re.compile(rf"{LabPaths('').root.name}(?P<name>t-.*?-(?P<owner>\d+)(-\d+)
 
 def pytest_configure() -> None:
     # As for ctrl-C, pytest then ends what it is doing and takes down every fixture. By default it would just be gone.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # A shell starts what runs in the background with SIGINT ignored, and then so would what the tests start.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 
 

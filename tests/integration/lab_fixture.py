@@ -242,7 +242,8 @@ def start_agent_and_controller(lab: Lab) -> None:
     processes = Processes(lab.paths)
     with socket.create_server(("127.0.0.1", 0)) as free:
         health = free.getsockname()[1]
-    settings = node.controller_settings(lab.config.name, lab.api.port, health, "info")
+    api = node.api_settings("", lab.api.server)
+    settings = node.controller_settings(lab.config.name, api, health, "info")
     node.write_settings(lab.paths.controller_config, settings)
     processes.start(node.controller_spec(lab.config.name))
     for each in lab.config.node_configs():

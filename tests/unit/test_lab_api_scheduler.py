@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from lab_api_fixture import new_api, node, pod
 
 from lab.api.builtin import NAMESPACES, NODES, PODS
@@ -39,6 +40,32 @@ def test_the_longest_waiting_goes_first() -> None:
 def test_node_selectors_and_cordons_are_honoured() -> None:
     nodes = [node("a"), node("b", labels={"disk": "ssd"}), node("c", labels={"disk": "ssd"}, unschedulable=True)]
     assert placed([stored(pod("x", nodeSelector={"disk": "ssd"}))], nodes) == {"x": "b"}
+
+
+GUESTS = {"key": "guests", "value": "lab", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "fits"),
+    [
+        ({"key": "guests", "operator": "Equal", "value": "lab", "effect": "NoSchedule"}, True),
+        ({"key": "guests", "value": "lab"}, True),
+        ({"key": "guests", "operator": "Exists"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "guests", "value": "other"}, False),
+        ({"key": "others", "operator": "Exists"}, False),
+        ({"key": "guests", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"value": "lab"}, False),
+    ],
+)
+def test_a_taint_keeps_pods_away_that_do_not_tolerate_it(toleration: dict[str, str], fits: bool) -> None:
+    decision = decide([stored(pod("x", tolerations=[toleration]))], [node("a", taints=[GUESTS])])[0]
+    assert decision.node == ("a" if fits else None)
+    assert fits or decision.why.endswith("1 with a taint that the pod does not tolerate.")
+
+
+def test_a_taint_that_only_asks_to_be_preferred_against_keeps_nobody_away() -> None:
+    assert placed([stored(pod("x"))], [node("a", taints=[{**GUESTS, "effect": "PreferNoSchedule"}])]) == {"x": "a"}
 
 
 def test_a_pod_that_fits_nowhere_is_told_why() -> None:

@@ -32,6 +32,7 @@ def test_the_defaults_are_a_two_node_dual_stack_geneve_lab() -> None:
         ({"tunnel": "gre"}, "geneve or vxlan"),
         ({"mtu": 1279}, "1280 to 65535"),
         ({"log_level": "loud"}, "debug, info"),
+        ({"kubeconfig": "config"}, "an absolute path"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting: dict[str, Any], allowed: str) -> None:
@@ -57,7 +58,7 @@ def test_the_agents_of_two_nodes_share_only_the_api_and_the_controller() -> None
 def test_agent_and_controller_meet_on_one_socket() -> None:
     config = LabConfig(name="x")
     agent = node.agent_settings(config.node_configs()[0])
-    controller = node.controller_settings("x", 1, 2, "info")
+    controller = node.controller_settings("x", {}, 2, "info")
     assert controller["openflow-listen"] in str(agent["controllers"])
 
 
@@ -77,8 +78,18 @@ def test_the_programs_take_the_settings_that_the_lab_writes(family: Family, tunn
     each = LabConfig(family=family, tunnel=tunnel).node_configs()[1]
     agent = _parsed(AgentSettings, node.agent_settings(each))
     assert (agent.node_name, agent.tunnel_type) == ("node2", tunnel)
-    controller = _parsed(ControllerSettings, node.controller_settings("lab", 6443, 9440, "debug"))
+    api = node.api_settings("", "http://127.0.0.1:6443")
+    controller = _parsed(ControllerSettings, node.controller_settings("lab", api, 9440, "debug"))
     assert controller.api_server == "http://127.0.0.1:6443"
+
+
+def test_the_programs_of_a_lab_that_joins_a_cluster_take_its_kubeconfigs() -> None:
+    config = LabConfig(name="x", kubeconfig="/root/.kube/config").check()
+    agent = _parsed(AgentSettings, node.agent_settings(config.node_configs()[0]))
+    assert (agent.api_server, agent.kubeconfig) == (None, str(config.paths.nodes_kubeconfig))
+    api = node.api_settings(str(config.paths.kubeconfig), "https://10.0.0.1")
+    controller = _parsed(ControllerSettings, node.controller_settings("x", api, 9440, "info"))
+    assert (controller.api_server, controller.kubeconfig) == (None, str(config.paths.kubeconfig))
 
 
 def _parsed(cls: type[S], written: dict[str, Any]) -> S:

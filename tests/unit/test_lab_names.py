@@ -82,8 +82,8 @@ def test_addresses_are_those_of_the_documentation() -> None:
     management = names.host_interfaces(Underlay.MANAGEMENT, 2, Family.DUAL)
     assert [f"{i.address}/{i.prefix_length}" for i in management] == ["198.18.0.2/24", "fd57:e0::2/64"]
     assert [str(net) for net in names.pod_cidrs(2, Family.DUAL)] == ["10.244.2.0/24", "fd57:244:0:2::/64"]
-    assert names.api_url(Family.DUAL) == "http://198.18.0.254:6443"
-    assert names.api_url(Family.IPV6) == "http://[fd57:e0::fe]:6443"
+    assert names.api_address(Family.DUAL) == "198.18.0.254:6443"
+    assert names.api_address(Family.IPV6) == "[fd57:e0::fe]:6443"
 
 
 def test_node_names_and_numbers_are_inverse() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.kubelet import backoff
-from lab.sandbox import SandboxError, addresses, key_of
+from lab.sandbox import SandboxError, addresses
 
 
 def test_addresses_come_without_prefix_length_ipv4_first() -> None:
@@ -17,10 +17,6 @@ def test_addresses_come_without_prefix_length_ipv4_first() -> None:
 def test_a_result_without_addresses_fails_the_pod(result: dict[str, object]) -> None:
     with pytest.raises(SandboxError, match="no addresses"):
         addresses(result)
-
-
-def test_a_pod_is_named_by_namespace_and_name() -> None:
-    assert key_of({"metadata": {"namespace": "shop", "name": "web"}}) == "shop/web"
 
 
 def test_retries_come_later_and_later_up_to_a_limit() -> None:

@@ -106,10 +106,21 @@ def test_a_new_node_has_its_cidrs_and_addresses_and_is_not_ready() -> None:
 
 def test_readiness_turns_both_conditions_and_says_why_not() -> None:
     first = status.node_status(2, Family.IPV4, NOW)
-    ready = status.with_readiness(first, ready=True, why="", now=LATER)
+    ready = status.with_readiness(first, None, LATER)
     assert _conditions(ready) == {"Ready": "True", "NetworkUnavailable": "False"}
-    broken = status.with_readiness(ready, ready=False, why="no OVS", now=LATER)
+    broken = status.with_readiness(ready, "no OVS", LATER)
     assert {c["message"] for c in broken["conditions"]} == {"no OVS"}
+
+
+def test_a_node_that_beats_says_when_it_was_alive_and_since_when_it_is_ready() -> None:
+    ready = status.with_readiness(status.node_status(2, Family.IPV4, NOW), None, NOW, beats=True)
+    later = status.with_readiness(ready, None, LATER, beats=True)
+    assert {c["lastHeartbeatTime"] for c in later["conditions"]} == {status.timestamp(LATER)}
+    assert {c["lastTransitionTime"] for c in later["conditions"]} == {status.timestamp(NOW)}
+
+
+def test_a_pod_is_named_by_namespace_and_name() -> None:
+    assert status.key_of(_pod()) == "shop/web"
 
 
 def test_the_same_event_again_has_the_same_name_and_is_counted() -> None:
