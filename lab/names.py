@@ -98,10 +98,6 @@ def node_name(number: int) -> str:
     return f"node{number}"
 
 
-def node_number(node: str) -> int:
-    return int(node.removeprefix("node"))
-
-
 def underlay_namespace(lab: str) -> str:
     return f"weft-{lab}"
 

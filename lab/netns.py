@@ -38,10 +38,6 @@ def path_of(name: str) -> Path:
     return NETNS_DIR / name
 
 
-def exists(name: str) -> bool:
-    return path_of(name).exists()
-
-
 def names() -> list[str]:
     return sorted(entry.name for entry in NETNS_DIR.iterdir()) if NETNS_DIR.is_dir() else []
 

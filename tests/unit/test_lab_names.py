@@ -86,10 +86,6 @@ def test_addresses_are_those_of_the_documentation() -> None:
     assert names.api_address(Family.IPV6) == "[fd57:e0::fe]:6443"
 
 
-def test_node_names_and_numbers_are_inverse() -> None:
-    assert [names.node_number(names.node_name(n)) for n in (1, 9, 20)] == [1, 9, 20]
-
-
 def test_unix_sockets_fit_the_kernels_limit_with_the_longest_names() -> None:
     paths = LabPaths("x" * 20)
     node = paths.node(names.node_name(names.MAX_NODES))
