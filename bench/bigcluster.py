@@ -33,6 +33,7 @@ class BigCluster:
         """What the edges of a controller that has just started tell the core."""
         yield Listed("Node", tuple(self._node(number) for number in range(self.nodes)))
         yield Listed("Namespace", tuple(Namespace(_meta(f"ns-{number}")) for number in range(20)))
+        yield Listed("NetworkPolicy", ())
         ports = list(self._ports())
         yield Listed("Pod", tuple(_pod(port) for port in ports))
         yield c.BridgeRead(NODE, bridge_state(ports, _SYSTEM))

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from controller.bridge import BridgeState
 from controller.owners import PIPELINE, Owner, node_owner, port_owner
+from controller.policy.engine import Engine
 from kube.changes import Applied, Change, Deleted, Listed
 from kube.errors import ParseError
 from kube.membership import Membership, NodeFacts, Problem, node_facts, resolve
+from kube.netpol import NetworkPolicy
 from kube.objects import Namespace, Node, Object, Pod
 from ovsdb.rows import PodPort
 
@@ -20,12 +22,13 @@ Dirty = set[tuple[str, Owner]]
 
 
 class Cluster:
-    """Nodes, pods, namespaces and bridges, and what follows from them."""
+    """Nodes, pods, policies and bridges, and what follows from them."""
 
     def __init__(self) -> None:
         self.membership = Membership({}, ())
         self.pods: dict[str, Pod] = {}
         self.namespaces: dict[str, Namespace] = {}
+        self.policy = Engine()
         self.bridges: dict[str, BridgeState] = {}
         self._facts: dict[str, NodeFacts] = {}
         self._unreadable: dict[str, Problem] = {}
@@ -48,6 +51,7 @@ class Cluster:
             yield PIPELINE
             yield from map(node_owner, self.membership.nodes)
             yield from map(port_owner, bridge.ports)
+            yield from self.policy.cells(where)
 
     def apply(self, change: Change) -> Dirty:
         """Take in a change of a Kubernetes object."""
@@ -65,20 +69,28 @@ class Cluster:
 
     def _keys(self, kind: str) -> set[str]:
         nodes = self._facts.keys() | self._unreadable.keys()
-        by_kind: dict[str, Iterable[str]] = {"Node": nodes, "Pod": self.pods, "Namespace": self.namespaces}
+        by_kind: dict[str, Iterable[str]] = {
+            "Node": nodes, "Pod": self.pods, "Namespace": self.namespaces, "NetworkPolicy": self.policy.policies,
+        }  # fmt: skip
         return set(by_kind[kind])
 
     def _objects(self, objects: Iterable[Object]) -> Dirty:
         dirty: Dirty = set()
-        nodes = []
+        nodes, policies = [], []
         for each in objects:
             if isinstance(each, Node):
                 nodes.append(each)
+            elif isinstance(each, NetworkPolicy):
+                policies.append(each)
             elif isinstance(each, Pod):
-                dirty |= self._pod(each)
-            else:
+                self.pods[each.meta.key] = each
+                self.policy.set_pod(each)
+                dirty |= self._ports(each.meta.key)
+            elif isinstance(each, Namespace):
                 self.namespaces[each.meta.name] = each
-        return dirty | self._nodes(nodes) if nodes else dirty
+                self.policy.set_namespace(each)
+        self.policy.set_policies(policies)
+        return dirty | self._policy_dirty() | (self._nodes(nodes) if nodes else set())
 
     def _gone(self, kind: str, keys: Iterable[str]) -> Dirty:
         dirty: Dirty = set()
@@ -90,14 +102,19 @@ class Cluster:
         for key in keys:
             if kind == "Pod":
                 self.pods.pop(key, None)
+                self.policy.remove_pod(key)
                 dirty |= self._ports(key)
-            else:
+            elif kind == "Namespace":
                 self.namespaces.pop(key, None)
-        return dirty
+                self.policy.remove_namespace(key)
+            else:
+                self.policy.remove_policy(key)
+        return dirty | self._policy_dirty()
 
-    def _pod(self, pod: Pod) -> Dirty:
-        self.pods[pod.meta.key] = pod
-        return self._ports(pod.meta.key)
+    def _policy_dirty(self) -> Dirty:
+        """Cells of policy tables, and ports of pods that have another identity now."""
+        dirty, moved = self.policy.take_dirty()
+        return dirty.union(*map(self._ports, moved))
 
     def _ports(self, pod_key: str) -> Dirty:
         return {(where, port_owner(name)) for where, name in self._ports_of.get(pod_key, ())}
@@ -126,6 +143,7 @@ class Cluster:
         """Take a whole bridge in, as when its database was first read or read again."""
         dirty = self.remove_bridge(where)
         self.bridges[where] = state
+        self.policy.watched.add(where)
         for port in state.ports.values():
             self._ports_of[f"{port.namespace}/{port.pod}"].add((where, port.name))
         return dirty | {(where, owner) for owner in self.owners(where)}
@@ -133,6 +151,7 @@ class Cluster:
     def remove_bridge(self, where: str) -> Dirty:
         dirty = {(where, owner) for owner in self.owners(where)}
         bridge = self.bridges.pop(where, None)
+        self.policy.watched.discard(where)
         for port in bridge.ports.values() if bridge else ():
             self._forget(where, port)
         return dirty
@@ -168,5 +187,6 @@ class Cluster:
 
 def _belongs(port: PodPort, candidate: Pod, where: str) -> bool:
     """Whether a Pod object is the one that this port was made for, and not a later one of the same name."""
+    # Bound to this node, and nothing less: policies are in force where a Pod says that it runs.
     same = not port.uid or not candidate.meta.uid or port.uid == candidate.meta.uid
-    return same and candidate.node_name in ("", where)
+    return same and candidate.node_name == where

@@ -15,12 +15,13 @@ from controller.cluster import Cluster, Dirty
 from controller.flows import flows
 from controller.owners import Kind, Owner
 from controller.plan import PlanError, settle
-from controller.reports import Reports, foreign_flows, refused_flows, stranger, unreadable
+from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
 from controller.switch import Phase, Switch
 from kube import changes as kube
 from kube.membership import Problem
+from kube.netpol import NetworkPolicy
 
-KINDS = frozenset({"Node", "Pod", "Namespace"})
+KINDS = frozenset({"Node", "Pod", "Namespace", "NetworkPolicy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,22 @@ class Core:
         if isinstance(event, kube.Listed):
             self.listed.add(event.kind)
         yield from self._reports.readable(event)
+        yield from self._policies_told(event)
         if event.kind == "Node":
             yield from self._membership_changed()
         yield from self._recompute(dirty)
         if isinstance(event, kube.Listed):
             yield from self._start_all()
+
+    def _policies_told(self, event: kube.Listed | kube.Applied | kube.Deleted) -> Iterator[c.Command]:
+        """What of a policy is not in force."""
+        if isinstance(event, kube.Deleted):
+            yield from self._reports.tell("policy", event.key, ()) if event.kind == "NetworkPolicy" else ()
+            return
+        objects = event.objects if isinstance(event, kube.Listed) else (event.object,)
+        for policy in objects:
+            if isinstance(policy, NetworkPolicy):
+                yield from self._reports.tell("policy", policy.meta.key, ignored_parts(policy))
 
     @handle.register(kube.Refused)
     def _kube_refused(self, event: kube.Refused) -> Iterator[c.Command]:
@@ -297,8 +309,8 @@ class Core:
 
     def _confirm(self, node: str, confirmed: Iterable[Owner]) -> Iterator[c.Command]:
         bridge = self.cluster.bridges.get(node)
-        for owner in sorted(confirmed, key=lambda o: o.name):
-            port = bridge.ports.get(owner.name) if bridge and owner.kind is Kind.PORT else None
+        for owner in sorted((each for each in confirmed if each.kind is Kind.PORT), key=lambda each: str(each.name)):
+            port = bridge.ports.get(owner.name) if bridge else None
             if port is None:
                 continue
             # Flows are made for a number before Open vSwitch gives it to the port; in place is what it has opened.

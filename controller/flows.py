@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from controller.cluster import Cluster
-from controller.identity import UNKNOWN, identity_of
 from controller.owners import Kind, Owner
+from controller.policy.flows import cell_flows
+from controller.policy.members import UNKNOWN
 from kube.membership import NodeFacts
 from openflow.codec import Encoded, encode
 from openflow.features import base, node, pod
@@ -22,7 +23,9 @@ def flows(cluster: Cluster, where: str, owner: Owner) -> tuple[Encoded, ...]:
         return tuple(map(encode, base.flows(bridge.system_ports())))
     if owner.kind is Kind.NODE:
         return tuple(map(encode, _node_flows(cluster, where, owner.name)))
-    return _port_flows(cluster, where, owner.name)
+    if owner.kind is Kind.PORT:
+        return _port_flows(cluster, where, owner.name)
+    return cell_flows(cluster.policy, where, owner)
 
 
 def _node_flows(cluster: Cluster, where: str, name: str) -> Iterator[Flow]:
@@ -47,7 +50,8 @@ def _port_flows(cluster: Cluster, where: str, name: str) -> tuple[Encoded, ...]:
     if port is None or port.number is None:
         return ()
     known = cluster.pod_of(where, port)
-    if known is None and port.namespace:
+    found = None if known is None else cluster.policy.identity_of(known.meta.key)
+    if found is None and port.namespace:
         return ()  # Unknown means dropped: no flow before the Pod, hence its identity, is known.
-    identity = UNKNOWN if known is None else identity_of(known)
+    identity = UNKNOWN if found is None else found.id
     return pod.encoded(pod.LocalPod(port.namespace, port.pod, OfPort(port.number), port.mac, port.ips, identity))

@@ -17,7 +17,7 @@ from functools import singledispatchmethod
 from weakref import WeakKeyDictionary
 
 from controller import commands as c
-from controller.core import Core, Patience
+from controller.core import KINDS, Core, Patience
 from controller.metrics import Metrics
 from controller.nodes import NodeDatabases
 from controller.reports import FLOW_REFUSED
@@ -32,7 +32,7 @@ from kube.errors import KubeError
 from kube.events import About, Notice, event
 from kube.membership import Problem
 from kube.reflector import Reflector
-from kube.resources import NAMESPACES, NODES, PODS
+from kube.resources import NAMESPACES, NETWORK_POLICIES, NODES, PODS
 from openflow.channel import ChangeApplied, ChannelEvent, FlowsDumped, Listener, SwitchConnected, SwitchGone
 
 log = logs.get("weft.controller")
@@ -64,7 +64,9 @@ class Controller:
         self._core = Core(Patience(audit=chosen.audit_seconds))
         self._metrics = Metrics()
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
-        self._reflectors = [Reflector(self._client, kind, self._kube) for kind in (NODES, NAMESPACES, PODS)]
+        self._reflectors = [
+            Reflector(self._client, kind, self._kube) for kind in (NODES, NAMESPACES, PODS, NETWORK_POLICIES)
+        ]
         self._nodes = NodeDatabases(chosen.bridge, self._queue.put)
         self._listener = Listener(chosen.openflow_listen, self._openflow)
         health = Health(self._metrics.registry, self._live, self._ready)
@@ -219,15 +221,15 @@ class Controller:
         return problems
 
     def _ready(self) -> Sequence[str]:
-        missing = sorted({"Node", "Pod", "Namespace"} - self._core.listed)
-        return [f"{kind}s have not been listed yet" for kind in missing]
+        return [f"{kind} objects have not been listed yet" for kind in sorted(KINDS - self._core.listed)]
 
 
 def about(problem: Problem) -> About:
     """The Kubernetes object on which to tell of a problem: of ports and switches, it is their Node."""
-    if problem.kind in ("Pod", "Namespace"):
+    if problem.kind in ("Pod", "Namespace", "NetworkPolicy"):
         namespace, _, name = problem.key.rpartition("/")
-        return About(problem.kind, name, namespace)
+        version = "networking.k8s.io/v1" if problem.kind == "NetworkPolicy" else "v1"
+        return About(problem.kind, name, namespace, api_version=version)
     node = problem.key.partition("/")[0]
     # As the kubelet does: `kubectl describe node` looks for Events by this uid.
     return About("Node", node, uid=node)

@@ -1,20 +1,36 @@
 """Who owns flows on a node's bridge: the units in which flows are computed anew."""
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from kube.netpol import Direction
+from openflow.net import IPAddress, IPNetwork
 
 
 class Kind(Enum):
+    """The pipeline itself, a node of the cluster, a port of this bridge; and the cells of the policy tables.
+
+    SUBJECT: an identity that is isolated here. PEER, NETWORK, PORTS: whom and what rules of pods here name. RULE:
+    such a rule. ADDRESS: who has an IP address.
+    """
+
     PIPELINE = "pipeline"
     NODE = "node"
     PORT = "port"
+    SUBJECT = "subject"
+    PEER = "peer"
+    NETWORK = "network"
+    PORTS = "ports"
+    RULE = "rule"
+    ADDRESS = "address"
 
 
 class Owner(NamedTuple):
-    """A unit of recomputation: the pipeline itself, a node of the cluster, or a port of this bridge."""
+    """A unit of recomputation. `name` is whatever tells owners of one kind apart, and sorts: text, or for a cell of
+    the policy tables a tuple that begins with its direction."""
 
     kind: Kind
-    name: str
+    name: Any
 
 
 PIPELINE = Owner(Kind.PIPELINE, "")
@@ -26,3 +42,27 @@ def node_owner(name: str) -> Owner:
 
 def port_owner(name: str) -> Owner:
     return Owner(Kind.PORT, name)
+
+
+def subject(direction: Direction, identity: int) -> Owner:
+    return Owner(Kind.SUBJECT, (direction.value, identity))
+
+
+def peer(direction: Direction, identity: int) -> Owner:
+    return Owner(Kind.PEER, (direction.value, identity))
+
+
+def network(direction: Direction, net: IPNetwork) -> Owner:
+    return Owner(Kind.NETWORK, (direction.value, net.version, net))
+
+
+def ports(direction: Direction, match: tuple[int, int, int]) -> Owner:
+    return Owner(Kind.PORTS, (direction.value, match))
+
+
+def rule(direction: Direction, digest: bytes) -> Owner:
+    return Owner(Kind.RULE, (direction.value, digest))
+
+
+def address(direction: Direction, ip: IPAddress) -> Owner:
+    return Owner(Kind.ADDRESS, (direction.value, ip.version, ip))

@@ -7,6 +7,7 @@ from controller import commands as c
 from controller.plan import what
 from kube import changes as kube
 from kube.membership import Problem
+from kube.netpol import NetworkPolicy
 from openflow.codec import cookie_of
 from openflow.flow import is_ours
 
@@ -51,6 +52,13 @@ class Reports:
             over = [event.object.meta.key if isinstance(event, kube.Applied) else event.key]
         for key in over:
             yield from self.tell(topic, key, ())
+
+
+def ignored_parts(policy: NetworkPolicy) -> Iterator[Problem]:
+    """Peers and ports of a policy that cannot be read, and so allow nothing."""
+    for error in policy.problems:
+        text = f"{error}. It allows nothing until then; the rest of the policy is in force"
+        yield Problem("NetworkPolicy", policy.meta.key, "PolicyPartIgnored", text)
 
 
 def unreadable(kind: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -91,7 +91,12 @@ class Pod:
         return self.phase in ("Succeeded", "Failed")
 
 
-Object = Namespace | Node | Pod
+class Object(Protocol):
+    """An object of any kind."""
+
+    @property
+    def meta(self) -> Meta: ...
+
 
 _NAMESPACE = msgspec.json.Decoder(wire.WireNamespace)
 _NODE = msgspec.json.Decoder(wire.WireNode)
@@ -100,13 +105,13 @@ _POD = msgspec.json.Decoder(wire.WirePod)
 
 def parse_namespace(raw: bytes | msgspec.Raw) -> Namespace:
     """A Namespace from its JSON. Raises ParseError."""
-    return Namespace(_meta("Namespace", wire.decode("Namespace", _NAMESPACE, raw).metadata))
+    return Namespace(meta_of("Namespace", wire.decode("Namespace", _NAMESPACE, raw).metadata))
 
 
 def parse_node(raw: bytes | msgspec.Raw) -> Node:
     """A Node from its JSON; one without podCIDRs is valid: who needs them reports it. Raises ParseError."""
     node = wire.decode("Node", _NODE, raw)
-    meta = _meta("Node", node.metadata)
+    meta = meta_of("Node", node.metadata)
     fail = functools.partial(ParseError, "Node", meta.key)
     spec, status = node.spec or wire.NodeSpec(), node.status or wire.NodeStatus()
     addresses = enumerate(status.addresses or ())
@@ -121,7 +126,7 @@ def parse_node(raw: bytes | msgspec.Raw) -> Node:
 def parse_pod(raw: bytes | msgspec.Raw) -> Pod:
     """A Pod from its JSON. Raises ParseError."""
     pod = wire.decode("Pod", _POD, raw)
-    meta = _meta("Pod", pod.metadata)
+    meta = meta_of("Pod", pod.metadata)
     fail = functools.partial(ParseError, "Pod", meta.key)
     if not meta.namespace:
         raise fail("metadata.namespace", "", "a Pod always belongs to a namespace")
@@ -139,7 +144,8 @@ def parse_pod(raw: bytes | msgspec.Raw) -> Pod:
 Fail = Callable[[str, object, str], ParseError]
 
 
-def _meta(kind: str, meta: wire.WireMeta) -> Meta:
+def meta_of(kind: str, meta: wire.WireMeta) -> Meta:
+    """An object's metadata. Raises ParseError when it has no name."""
     if not meta.name:
         unnamed = wire.key(meta.namespace, "(unnamed)")
         raise ParseError(kind, unnamed, "metadata.name", "", "a name is required")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from kube.netpol import NetworkPolicy, parse_network_policy
 from kube.objects import Namespace, Node, Object, Pod, parse_namespace, parse_node, parse_pod
 
 T_co = TypeVar("T_co", bound=Object, covariant=True)
@@ -34,3 +35,6 @@ class Resource(Generic[T_co]):
 NODES: Resource[Node] = Resource("Node", "/api/v1", "nodes", False, parse_node)
 NAMESPACES: Resource[Namespace] = Resource("Namespace", "/api/v1", "namespaces", False, parse_namespace)
 PODS: Resource[Pod] = Resource("Pod", "/api/v1", "pods", True, parse_pod)
+NETWORK_POLICIES: Resource[NetworkPolicy] = Resource(
+    "NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies", True, parse_network_policy
+)

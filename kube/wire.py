@@ -4,7 +4,7 @@ msgspec skips every other field without building an object for it, which is why 
 and about a millisecond in the official models. These shapes are the parsers' alone: the rest of Weft sees
 `kube.objects`. Every list and map may be null, because some clients write null for empty.
 
-Source: Kubernetes API reference, core/v1 and meta/v1.
+Source: Kubernetes API reference, core/v1, meta/v1 and networking.k8s.io/v1.
 """
 
 from __future__ import annotations
@@ -95,6 +95,62 @@ class WirePod(Shape, frozen=True):
     metadata: WireMeta
     spec: PodSpec | None = None
     status: PodStatus | None = None
+
+
+class WireRequirement(Shape, frozen=True):
+    """meta/v1 LabelSelectorRequirement."""
+
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
+class WireSelector(Shape, frozen=True):
+    """meta/v1 LabelSelector."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[WireRequirement] | None = None
+
+
+class WireIPBlock(Shape, frozen=True):
+    cidr: str
+    except_: list[str] | None = msgspec.field(default=None, name="except")
+
+
+class WirePeer(Shape, frozen=True):
+    pod_selector: WireSelector | None = None
+    namespace_selector: WireSelector | None = None
+    ip_block: WireIPBlock | None = msgspec.field(default=None, name="ipBlock")
+
+
+class WirePolicyPort(Shape, frozen=True):
+    protocol: str | None = None
+    port: int | str | None = None
+    end_port: int | None = None
+
+
+class WireIngress(Shape, frozen=True):
+    from_: list[WirePeer] | None = msgspec.field(default=None, name="from")
+    ports: list[WirePolicyPort] | None = None
+
+
+class WireEgress(Shape, frozen=True):
+    to: list[WirePeer] | None = None
+    ports: list[WirePolicyPort] | None = None
+
+
+class PolicySpec(Shape, frozen=True):
+    pod_selector: WireSelector | None = None
+    policy_types: list[str] | None = None
+    ingress: list[WireIngress] | None = None
+    egress: list[WireEgress] | None = None
+
+
+class WirePolicy(Shape, frozen=True):
+    """networking.k8s.io/v1 NetworkPolicy."""
+
+    metadata: WireMeta
+    spec: PolicySpec | None = None
 
 
 class AnyMeta(Shape, frozen=True):

@@ -43,6 +43,13 @@ class Direction(IntEnum):
     REPLY = 1
 
 
+class Disposition(IntEnum):
+    """DROP marks a packet that a policy denies: it goes no further than Commit, which cuts its connection."""
+
+    ALLOW = 0
+    DROP = 1
+
+
 class OutPort(int):
     """The ofport that Output delivers to."""
 
@@ -77,7 +84,7 @@ class Zone(IntEnum):
     IPV6 = 0xFF06
 
 
-Meaning = Src | Dst | Direction | OutPort | SrcIdentity | DstIdentity | Verdict | Origin | Zone
+Meaning = Src | Dst | Direction | Disposition | OutPort | SrcIdentity | DstIdentity | Verdict | Origin | Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,7 @@ LAYOUT: tuple[Slice, ...] = (
     Slice(Src, BY_NAME["reg0"], 0, 4),
     Slice(Dst, BY_NAME["reg0"], 4, 4),
     Slice(Direction, BY_NAME["reg0"], 8, 1),
+    Slice(Disposition, BY_NAME["reg0"], 9, 1),
     Slice(OutPort, BY_NAME["reg1"], 0, 32),
     Slice(SrcIdentity, BY_NAME["xreg1"], 0, 64),
     Slice(DstIdentity, BY_NAME["xreg2"], 0, 64),

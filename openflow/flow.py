@@ -25,11 +25,13 @@ class Feature(IntEnum):
     BASE = 1
     POD = 2
     NODE = 3
+    POLICY = 4
 
 
 @lru_cache(maxsize=65536)
 def cookie(feature: Feature, owner: str) -> int:
-    """64 bits: magic, feature, and 48 bits of the owner's BLAKE2b digest (`pod/<ns>/<name>`, `node/<name>`)."""
+    """64 bits: magic, feature, and 48 bits of the owner's BLAKE2b digest (`pod/<ns>/<name>`, `node/<name>`,
+    `policy/<ns>/<name>#ingress/0`)."""
     digest = blake2b(owner.encode(), digest_size=OWNER_BITS // 8).digest()
     return MAGIC << 56 | feature << OWNER_BITS | int.from_bytes(digest, "big")
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from openflow import oxm
 from openflow.errors import SpecError
@@ -129,6 +130,26 @@ def tun_src(net: IPNetwork) -> Term:
 
 def icmpv6_type(number: int) -> Match:
     return (IPV6, exact(oxm.IP_PROTO, 58), exact(oxm.ICMPV6_TYPE, number))
+
+
+class PortMatch(NamedTuple):
+    """`port & mask == value` of the destination port of an IP protocol; a mask of 0 is every port."""
+
+    protocol: int
+    value: int
+    mask: int
+
+    def __str__(self) -> str:
+        return f"{self.protocol}/{self.value}/{self.mask:#06x}"
+
+
+_PORT_FIELDS = {6: oxm.BY_NAME["tcp_dst"], 17: oxm.BY_NAME["udp_dst"], 132: oxm.BY_NAME["sctp_dst"]}
+
+
+def to_ports(of: Term, ports: PortMatch) -> Match:
+    """To these ports, in the family `IPV4` or `IPV6`."""
+    term = Term(_PORT_FIELDS[ports.protocol], ports.value, ports.mask)
+    return (of, exact(oxm.IP_PROTO, ports.protocol), term)
 
 
 CT_BITS = {name: 1 << bit for bit, name in enumerate(("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"))}

@@ -8,6 +8,7 @@ from openflow import oxm
 from openflow.errors import SpecError
 from openflow.fields import (
     Direction,
+    Disposition,
     Dst,
     DstIdentity,
     Origin,
@@ -100,7 +101,8 @@ PIPELINE: tuple[TableSpec, ...] = (
           *_DST_IP, oxm.IP_PROTO, *_PORTS, *_bits(Src)),
     _spec(Table.SERVICE_ENDPOINT, Miss.NEXT, "chosen endpoint → commit with DNAT",
           oxm.ETH_TYPE, oxm.IP_PROTO, *_bits(Dst)),
-    _spec(Table.EGRESS_IDENTITY, Miss.NEXT, "destination IP → destination identity", *_DST_IP),
+    _spec(Table.EGRESS_IDENTITY, Miss.NEXT, "destination IP → destination identity, of what pods here send",
+          *_DST_IP, *_bits(Src)),
     _spec(Table.EGRESS_ADMIN, Miss.NEXT, "ClusterNetworkPolicy, Admin tier, source side", *_POLICY, *_PEERS),
     _spec(Table.EGRESS_POLICY, Miss.NEXT, "NetworkPolicy, source side", *_POLICY, *_PEERS),
     _spec(Table.EGRESS_BASELINE, Miss.NEXT, "ClusterNetworkPolicy, Baseline tier, source side",
@@ -109,13 +111,14 @@ PIPELINE: tuple[TableSpec, ...] = (
           *_DST_IP, oxm.CT_STATE, *_bits(Src, Origin)),
     _spec(Table.SOURCE_NAT, Miss.NEXT, "hairpin, masquerade, egress IP", *_SRC_IP, *_bits(Src, Dst)),
     _spec(Table.INGRESS_IDENTITY, Miss.NEXT, "source IP → source identity, where Classify did not know it",
-          *_SRC_IP, *_bits(Src, Direction)),
+          *_SRC_IP, *_bits(Src, Dst, Direction)),
     _spec(Table.INGRESS_ADMIN, Miss.NEXT, "ClusterNetworkPolicy, Admin tier, destination side",
           *_POLICY, *_PEERS),
     _spec(Table.INGRESS_POLICY, Miss.NEXT, "NetworkPolicy, destination side", *_POLICY, *_PEERS),
     _spec(Table.INGRESS_BASELINE, Miss.NEXT, "ClusterNetworkPolicy, Baseline tier, destination side",
           *_POLICY, *_PEERS),
-    _spec(Table.COMMIT, Miss.NEXT, "commit new connections", oxm.ETH_TYPE, oxm.CT_STATE, *_bits(Src)),
+    _spec(Table.COMMIT, Miss.NEXT, "commit new connections; cut those that a policy denies now",
+          oxm.ETH_TYPE, oxm.CT_STATE, *_bits(Src, Disposition, Verdict)),
     _spec(Table.OUTPUT, Miss.DROP, "deliver to OutPort", *_bits(Dst)),
 )  # fmt: skip
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from openflow import oxm
 from openflow.actions import DELIVER, IN_PORT, TRANSLATE, Action, Copy, Ct, Goto, load, out_port, set_eth, set_value
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC, VNI
-from openflow.features.priority import HIGH, LOW, LOWER, MISS, NORMAL, TOP
-from openflow.fields import SCRATCH, Direction, Dst, OfPort, Origin, Src, Verdict, Zone
+from openflow.features.priority import HIGH, HIGHER, LOW, LOWER, MISS, NORMAL, TOP
+from openflow.fields import SCRATCH, Direction, Disposition, Dst, OfPort, Origin, Src, Verdict, Zone
 from openflow.flow import Feature, Flow, cookie, flow
 from openflow.match import (
     ARP,
@@ -54,6 +54,7 @@ def flows(ports: SystemPorts) -> Iterator[Flow]:
     yield from _misses()
     yield from _neighbor()
     yield from _conntrack()
+    yield from _policy()
     yield from _route_limits()
     yield from _deliver()
     if ports.tunnel is not None:
@@ -105,11 +106,28 @@ def _conntrack() -> Iterator[Flow]:
         yield _add(Table.CONNTRACK_STATE, NORMAL, state, do=(load(Direction.REPLY), Goto(Table.ROUTE)))
     yield _add(Table.INGRESS_IDENTITY, HIGH, where(Direction.REPLY), do=(Goto(Table.COMMIT),))
     for family, zone in _FAMILIES:
-        new = ct_state(new=True, trk=True)
+        new, known = ct_state(new=True, trk=True), ct_state(est=True, trk=True)
         yield _add(Table.COMMIT, NORMAL, family, new, do=(Ct(zone, commit=True), Goto(Table.OUTPUT)))
         # Remember who entered by the gateway: the host may hold translation state for the replies.
         marked = Ct(zone, commit=True, sets=(load(Origin.GATEWAY),))
         yield _add(Table.COMMIT, HIGH, family, new, where(Src.GATEWAY), do=(marked, Goto(Table.OUTPUT)))
+        # A policy denies now what it allowed before: the connection's replies must end, too.
+        cut = Ct(zone, commit=True, sets=(load(Verdict.BLOCKED),))
+        yield _add(Table.COMMIT, TOP, family, known, where(Disposition.DROP), where(Verdict.ALLOWED), do=(cut,))
+        # And the other way round: what was cut may go on.
+        mended = Ct(zone, commit=True, sets=(load(Verdict.ALLOWED),))
+        yield _add(Table.COMMIT, NORMAL, family, known, where(Verdict.BLOCKED), do=(mended, Goto(Table.OUTPUT)))
+    yield _add(Table.COMMIT, HIGHER, where(Disposition.DROP))
+
+
+def _policy() -> Iterator[Flow]:
+    # Only a pod of this node is judged as a source here, and only a pod of this node as a destination.
+    for source in (Src.TUNNEL, Src.GATEWAY):
+        yield _add(Table.EGRESS_IDENTITY, HIGH, where(source), do=(Goto(Table.ROUTE),))
+    for target in (Dst.TUNNEL, Dst.GATEWAY):
+        yield _add(Table.INGRESS_IDENTITY, HIGH, where(target), do=(Goto(Table.COMMIT),))
+    # Classify knows who it is.
+    yield _add(Table.INGRESS_IDENTITY, NORMAL, where(Src.POD), do=(Goto(Table.INGRESS_ADMIN),))
 
 
 def _route_limits() -> Iterator[Flow]:

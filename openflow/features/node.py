@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from openflow.actions import DEC_TTL, Goto, load, out_port, set_eth, set_tunnel
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC, VNI
-from openflow.features.priority import LOW, LOWEST, NORMAL
+from openflow.features.priority import LOW, LOWEST, NORMAL, TOP
 from openflow.fields import Dst, OfPort, Src
 from openflow.flow import Feature, Flow, cookie, flow
 from openflow.match import ip_dst, ip_src, tun_src, where
@@ -42,6 +42,9 @@ def gateway_flows(own: Gateway) -> Iterator[Flow]:
     to_host = (*set_eth(ROUTER_MAC, GATEWAY_MAC), load(Dst.GATEWAY), out_port(own.port), Goto(Table.SOURCE_NAT))
     for address in own.addresses:
         yield flow(Table.ROUTE, NORMAL, (ip_dst(host(address)),), to_host, cookie=mark)
+        # The node's own probes always reach its pods.
+        probe = (where(Src.GATEWAY), ip_src(host(address)))
+        yield flow(Table.INGRESS_IDENTITY, TOP, probe, (Goto(Table.COMMIT),), cookie=mark)
     for cidr in own.pod_cidrs:
         # An address of ours that no pod has: the host would only send it back here.
         yield flow(Table.ROUTE, LOW, (ip_dst(cidr),), cookie=mark)

@@ -166,7 +166,8 @@ def test_without_an_api_server_it_is_alive_and_says_what_it_waits_for(tmp_path: 
         assert running.get("/healthz") == (200, "ok\n")
         status, text = running.get("/readyz")
         assert status == 503
-        assert text.splitlines() == [f"{kind}s have not been listed yet" for kind in ("Namespace", "Node", "Pod")]
+        kinds = ("Namespace", "NetworkPolicy", "Node", "Pod")
+        assert text.splitlines() == [f"{kind} objects have not been listed yet" for kind in kinds]
         running.wait_logged("watch interrupted", kind="Node")
 
 

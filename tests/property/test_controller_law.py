@@ -20,6 +20,8 @@ from cluster_fixture import (
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from netpol_fabric import parsed
+from netpol_strategies import VALUES, containers, labels, policies
 
 from controller.core import Patience
 from kube.changes import Applied, Listed, Refused
@@ -40,6 +42,7 @@ saying = st.sampled_from(
 )
 uids = st.sampled_from(("u1", "u1", "u2", ""))
 guests = st.sampled_from(("a", "b"))
+spaces = st.sampled_from(("default", "default", "x"))
 port_names = st.sampled_from(("p1", "p2", "p3"))
 addresses = st.sampled_from([ADDRESSES[::4], *((ip,) for ip in ADDRESSES)])
 foreign = st.tuples(st.sampled_from((b"\0\0\7", b"\10\0\11")), st.sampled_from((bytes(8), b"\x5f" + bytes(7))))
@@ -56,7 +59,23 @@ def nodes(draw):
 
 @st.composite
 def pods(draw):
-    return pod(draw(guests), draw(st.just("") | watched), uid=draw(uids), app=draw(st.sampled_from("xy")))
+    """A pod that policies may select, which may have the address of another."""
+    name, where, phase = draw(guests), draw(st.just("") | watched), draw(st.sampled_from(("Running", "Succeeded")))
+    made = {
+        "metadata": {"name": name, "namespace": draw(spaces), "uid": draw(uids), "labels": draw(labels)},
+        "spec": {"nodeName": where, "hostNetwork": draw(st.sampled_from((False, False, True)))}
+        | {"containers": draw(containers())},
+        "status": {"phase": phase, "podIPs": [{"ip": draw(st.sampled_from(ADDRESSES))}]},
+    }
+    return parsed("pods", made)
+
+
+@st.composite
+def rules(draw):
+    """A NetworkPolicy of one of few names, so that they replace each other."""
+    made = draw(policies(draw(st.sampled_from(("p", "q")))))
+    made["metadata"]["namespace"] = draw(spaces)
+    return parsed("policies", made)
 
 
 @st.composite
@@ -117,10 +136,22 @@ class History(RuleBasedStateMachine):
         else:
             self.world.delete("Pod", made.meta.key)
 
-    @rule(there=st.booleans())
-    def list_all(self, there):
+    @rule(name=spaces, value=st.none() | st.sampled_from(VALUES))
+    def change_namespace(self, name, value):
+        if value is None:
+            self.world.delete("Namespace", name)
+        else:
+            self.world.put(namespace(name, app=value))
+
+    @rule(made=rules(), there=st.sampled_from((True, True, True, False)))
+    def change_policy(self, made, there):
         if there:
-            self.world.put(namespace("default"))
+            self.world.put(made)
+        else:
+            self.world.delete("NetworkPolicy", made.meta.key)
+
+    @rule()
+    def list_all(self):
         self.world.list_all()
 
     # Databases.
@@ -225,7 +256,7 @@ def _compare(world):
         owner = owners[session.datapath_id]
         if owner in fresh.watched:  # else nobody knows its ports, and it keeps what it has
             assert _words(switches[session.datapath_id].flows) == _words(session.switch.flows)
-            _check_announced(world.database(owner).ports.values(), session.switch)
+            _check_announced(world.database(owner).ports.values(), session.switch, fresh.core.cluster.policy)
     _check_quiet(world)
 
 
@@ -235,7 +266,8 @@ def _at_once(world):
     for name in world.databases:
         fresh.database(name).ports.update(world.databases[name].ports)
         fresh.database(name).system.update(world.databases[name].system)
-    fresh.nodes, fresh.pods = dict(world.nodes), dict(world.pods)
+    for kind, objects in world.kinds().items():
+        fresh.kinds()[kind].update(objects)
     fresh.list_all()
     fresh.run()
     for name in NODES:
@@ -246,10 +278,12 @@ def _at_once(world):
     return fresh
 
 
-def _check_announced(ports, switch):
+def _check_announced(ports, switch, policy):
     """Announced are exactly the ports whose flows are in the switch."""
     for row in ports:
-        there = row.ofport and all(switch.flows.get(key) == body for key, body in flows_of(row))
+        found = policy.identity_of(f"{row.namespace}/{row.pod}")
+        wanted = flows_of(row, found and found.id)
+        there = row.ofport and all(switch.flows.get(key) == body for key, body in wanted)
         assert row.programmed == (row.key.container if there else None), row
 
 

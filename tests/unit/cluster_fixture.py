@@ -16,18 +16,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from controller import commands as c
 from controller.bridge import bridge_state
 from controller.core import Core, Patience
-from controller.identity import identity_of
+from controller.policy.members import Traits
 from kube.annotations import NodeAnnotations
 from kube.changes import Applied, Deleted, Listed
 from kube.membership import Problem
-from kube.objects import Meta, Namespace, Node, Pod
+from kube.netpol import NetworkPolicy
+from kube.objects import Meta, Namespace, Node, Object, Pod
 from openflow.codec import Change, Encoded, encode
 from openflow.features import pod as pod_feature
-from openflow.fields import OfPort
+from openflow.fields import IdentityId, OfPort
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, AttachmentKey, PodPort, datapath_id
 
 BIRTH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,8 +68,8 @@ def pod(name: str, on: str = "", *, uid: str = "u1", namespace: str = "default",
     return Pod(meta(name, namespace, uid=uid, labels=labels), on, False, "Running", (), ())
 
 
-def namespace(name: str) -> Namespace:
-    return Namespace(meta(name))
+def namespace(name: str, **labels: str) -> Namespace:
+    return Namespace(meta(name, labels=labels))
 
 
 def port(of: str, *ips: str, uid: str = "u1", namespace: str = "default", **more: object) -> PodPort:
@@ -78,9 +80,9 @@ def port(of: str, *ips: str, uid: str = "u1", namespace: str = "default", **more
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def flows_of(row: PodPort) -> tuple[Encoded, ...]:
-    """The flows that the rows of a port call for,."""
-    identity = identity_of(pod(row.pod, namespace=row.namespace))
+def flows_of(row: PodPort, identity: IdentityId | None = None) -> tuple[Encoded, ...]:
+    """The flows that the rows of a port call for; without an identity, as if there were no policies."""
+    identity = Traits(row.namespace, (), ()).id if identity is None else identity
     guest = pod_feature.LocalPod(row.namespace, row.pod, OfPort(row.ofport or 0), row.mac, row.ips, identity)
     return tuple(map(encode, pod_feature.flows(guest)))
 
@@ -177,6 +179,8 @@ class World:
         self.core = Core(patience)
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
+        self.namespaces: dict[str, Namespace] = {}
+        self.policies: dict[str, NetworkPolicy] = {}
         self.databases: dict[str, Database] = {}
         self.sessions: list[ModelSession] = []
         self.watched: dict[str, str] = {}
@@ -218,7 +222,9 @@ class World:
         for switch in (each.switch for each in self.sessions if each.switch.untouched):
             if container and self.core.cluster.membership.by_datapath().get(switch.datapath) == name:
                 assert container == known.key.container
-                assert dict(flows_of(known)).items() <= switch.flows.items(), f"{row}: announced without its flows"
+                found = self.core.cluster.policy.identity_of(f"{known.namespace}/{known.pod}")
+                wanted = dict(flows_of(known, found.id if found else None))
+                assert wanted.items() <= switch.flows.items(), f"{row}: announced without its flows"
 
     def _write(self, name: str, row: str, container: str | None) -> None:
         database = self.databases[name]
@@ -235,24 +241,23 @@ class World:
         self.put(made := pod(name, on, **more))
         return made
 
-    def put(self, *objects: Node | Pod | Namespace) -> None:
+    def kinds(self) -> dict[str, dict[str, Any]]:
+        """The objects there are, by kind and key."""
+        return {
+            "Node": self.nodes, "Pod": self.pods, "Namespace": self.namespaces, "NetworkPolicy": self.policies,
+        }  # fmt: skip
+
+    def put(self, *objects: Object) -> None:
         for each in objects:
-            if isinstance(each, Node):
-                self.nodes[each.meta.key] = each
-            elif isinstance(each, Pod):
-                self.pods[each.meta.key] = each
+            self.kinds()[type(each).__name__][each.meta.key] = each
             self.tell(Applied(each))
 
     def delete(self, kind: str, key: str) -> None:
-        (self.nodes if kind == "Node" else self.pods).pop(key, None)
+        self.kinds()[kind].pop(key, None)
         self.tell(Deleted(kind, key))
 
     def list_all(self) -> None:
-        self.tell(
-            Listed("Node", tuple(self.nodes.values())),
-            Listed("Pod", tuple(self.pods.values())),
-            Listed("Namespace", ()),
-        )
+        self.tell(*(Listed(kind, tuple(objects.values())) for kind, objects in self.kinds().items()))
 
     # Databases.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cluster_fixture import World, dpid, flows_of, namespace, pod, port
+from cluster_fixture import World, flows_of, namespace, pod, port
 
 from controller import commands as c
 from controller.switch import Phase
@@ -49,6 +49,9 @@ def test_nothing_is_read_or_sent_before_all_kinds_were_listed():
     assert session.switch.flows == {b"\0\0\1": bytes(8)}
     assert made.core.phases() == {"n1": Phase.ABSENT}
     made.tell(Listed("Namespace", ()))
+    made.run()
+    assert not made.core.ready
+    made.tell(Listed("NetworkPolicy", ()))
     made.run()
     assert made.core.ready
     assert holds(session.switch, made.row("n1", "web"))
@@ -376,9 +379,13 @@ def test_a_node_that_comes_back_is_programmed_as_before():
     assert session.switch.flows == before
 
 
-def test_an_unscheduled_pod_fits_the_port_that_names_it():
+def test_a_pod_that_is_not_bound_to_the_node_has_no_port_there_yet():
+    """Policies are in force where a Pod says that it runs."""
     made, switch = running()
+    row = made.row("n1", "web")
     made.put(pod("web", ""))
     made.run()
-    assert made.sent == []
-    assert switch.datapath == dpid("n1")
+    assert not holds(switch, row)
+    made.put(pod("web", "n1"))
+    made.run()
+    assert holds(switch, row)

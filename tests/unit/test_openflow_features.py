@@ -62,11 +62,19 @@ def test_base_tracks_connections_and_lets_replies_skip_what_was_judged():
         ConntrackState 40000 [ct=+rel+trk] Direction:=REPLY, →Route
         ConntrackState 0 [any] →Service
         IngressIdentity 50000 [Direction=REPLY] →Commit
+        IngressIdentity 50000 [Dst=TUNNEL] →Commit
+        IngressIdentity 50000 [Dst=GATEWAY] →Commit
+        IngressIdentity 40000 [Src=POD] →IngressAdmin
         IngressIdentity 0 [any] →IngressAdmin
+        Commit 60000 [Disposition=DROP, Verdict=ALLOWED, ct=+est+trk, ip] ct(commit, zone=IPV4, Verdict:=BLOCKED)
+        Commit 60000 [Disposition=DROP, Verdict=ALLOWED, ct=+est+trk, ipv6] ct(commit, zone=IPV6, Verdict:=BLOCKED)
+        Commit 55000 [Disposition=DROP] drop
         Commit 50000 [Src=GATEWAY, ct=+new+trk, ip] ct(commit, zone=IPV4, Origin:=GATEWAY), →Output
         Commit 50000 [Src=GATEWAY, ct=+new+trk, ipv6] ct(commit, zone=IPV6, Origin:=GATEWAY), →Output
         Commit 40000 [ct=+new+trk, ip] ct(commit, zone=IPV4), →Output
+        Commit 40000 [Verdict=BLOCKED, ct=+est+trk, ip] ct(commit, zone=IPV4, Verdict:=ALLOWED), →Output
         Commit 40000 [ct=+new+trk, ipv6] ct(commit, zone=IPV6), →Output
+        Commit 40000 [Verdict=BLOCKED, ct=+est+trk, ipv6] ct(commit, zone=IPV6, Verdict:=ALLOWED), →Output
         Commit 0 [any] →Output
     """)
 
@@ -91,7 +99,7 @@ def test_base_routes_to_the_gateway_what_is_not_the_clusters():
 @pytest.mark.parametrize(
     "table",
     [
-        Table.SERVICE, Table.SERVICE_ENDPOINT, Table.EGRESS_IDENTITY, Table.EGRESS_ADMIN, Table.EGRESS_POLICY,
+        Table.SERVICE, Table.SERVICE_ENDPOINT, Table.EGRESS_ADMIN, Table.EGRESS_POLICY,
         Table.EGRESS_BASELINE, Table.SOURCE_NAT, Table.INGRESS_ADMIN, Table.INGRESS_POLICY, Table.INGRESS_BASELINE,
     ],
 )  # fmt: skip
@@ -128,6 +136,8 @@ def test_a_nodes_own_range_is_its_gateway_its_pods_and_nothing_else():
         Route 40000 [ip_dst=fd10::1] eth_src:=router, eth_dst:=gateway, Dst:=GATEWAY, OutPort:=weft-gw0, →SourceNat
         Route 30000 [ip_dst=10.10.0.0/24] drop
         Route 30000 [ip_dst=fd10::/64] drop
+        IngressIdentity 60000 [Src=GATEWAY, ip_src=10.10.0.1] →Commit
+        IngressIdentity 60000 [Src=GATEWAY, ip_src=fd10::1] →Commit
     """)
 
 

@@ -1,0 +1,527 @@
+"""Which identities there are, whom each rule is about and where it is needed, kept up to date event by event.
+
+What an event may have changed in the policy tables of a node is a set of cells (an `Owner`): each cell's flows follow
+from this state alone. A cell that is named without need costs a computation, one that is left out would be a mistake;
+the law of the controller (tests/property) finds those.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+from controller import owners
+from controller.owners import Owner
+from controller.policy.conjunctions import Conjunctions
+from controller.policy.members import ActiveRule, Identity, Members, Traits, addresses
+from controller.policy.rules import Origin, PodSet, PortName, Rule, port_names, rules_of, subject_of
+from kube.netpol import Direction, NetworkPolicy, PodPeer
+from kube.objects import IPAddress, Namespace, Pod
+from openflow.match import PortMatch
+from openflow.net import IPNetwork
+
+K = TypeVar("K")
+At = TypeVar("At")
+ANYWHERE = ""
+"""Scope of a label key that pods of every namespace are asked for."""
+
+
+class Engine:
+    """Pods, namespaces and policies as rules see them. Changed by one thread, through its methods.
+
+    `watched` are the nodes of which it says what may have changed; others are computed as a whole when they are first
+    looked at.
+    """
+
+    def __init__(self) -> None:
+        self.watched: set[str] = set()
+        self.identities: dict[Traits, Identity] = {}
+        self.by_id: dict[int, Identity] = {}
+        self.rules: dict[Rule, ActiveRule] = {}
+        self.by_digest: dict[bytes, ActiveRule] = {}
+        self.policies: dict[str, NetworkPolicy] = {}
+        self.conjunctions = Conjunctions(self._renumbered)
+        self.networks: defaultdict[tuple[Direction, IPNetwork], set[ActiveRule]] = defaultdict(set)
+        self.ports: defaultdict[tuple[Direction, PortMatch], set[ActiveRule]] = defaultdict(set)
+        self._pods: dict[str, tuple[Pod, Identity | None]] = {}
+        self._claims: defaultdict[IPAddress, set[str]] = defaultdict(set)
+        self._labels: dict[str, dict[str, str]] = {}
+        self._sets: dict[PodSet, Members] = {}
+        self._sets_in: defaultdict[str, set[Members]] = defaultdict(set)
+        self._identities_in: defaultdict[str, set[Identity]] = defaultdict(set)
+        self._pods_in: defaultdict[str, set[str]] = defaultdict(set)
+        self._local: defaultdict[str, Counter[Identity]] = defaultdict(Counter)
+        self._keys: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._numbers: defaultdict[PortName, Counter[int]] = defaultdict(Counter)
+        self._naming: defaultdict[PortName, Counter[str]] = defaultdict(Counter)
+        self._renumber: set[PortName] = set()
+        self._stale: set[str] = set()
+        self._said: dict[str, Said] = {}
+        self._dirty: set[tuple[str, Owner]] = set()
+        self._moved: set[str] = set()
+
+    def identity_of(self, pod: str) -> Identity | None:
+        """The identity of a pod by its key; None for one that rules cannot select."""
+        _, identity = self._pods.get(pod, (None, None))
+        return identity
+
+    def owner_of(self, ip: IPAddress) -> Pod | None:
+        """The pod that has an address: of several that say so, the youngest."""
+        claims = [self._pods[key][0] for key in self._claims.get(ip, ())]
+        return max(claims, key=lambda pod: (str(pod.meta.created or ""), pod.meta.key), default=None)
+
+    def local(self, node: str) -> Iterable[Identity]:
+        """Identities of the pods of a node."""
+        return self._local.get(node, Counter()).keys()
+
+    def take_dirty(self) -> tuple[set[tuple[str, Owner]], set[str]]:
+        """Nodes and cells that may have changed since this was last called, and keys of pods whose identity has."""
+        dirty, self._dirty = self._dirty, set()
+        moved, self._moved = self._moved, set()
+        return dirty, moved
+
+    # Events.
+
+    def set_pod(self, pod: Pod) -> None:
+        self._put(pod)
+        self._settle()
+
+    def remove_pod(self, key: str) -> None:
+        self._take(key)
+        self._settle()
+
+    def set_namespace(self, namespace: Namespace) -> None:
+        self._label(namespace.meta.name, dict(namespace.meta.labels))
+
+    def remove_namespace(self, name: str) -> None:
+        self._label(name, {})
+
+    def set_policies(self, policies: Iterable[NetworkPolicy]) -> None:
+        """Take policies in, each in place of the one of its name."""
+        new = [policy for policy in policies if not self._same(policy)]
+        old = [self.policies[policy.meta.key] for policy in new if policy.meta.key in self.policies]
+        for policy in new:
+            self.policies[policy.meta.key] = policy
+            self._mention(policy, 1)
+        self._project()
+        for policy in new:
+            self._say(policy)
+        self._unmention(old)
+
+    def remove_policy(self, key: str) -> None:
+        policy = self.policies.pop(key, None)
+        if policy is not None:
+            self._unsay(self._said.pop(key))
+            self._unmention([policy])
+
+    # Pods.
+
+    def _put(self, pod: Pod) -> None:
+        key = pod.meta.key
+        old, before = self._pods.get(key, (None, None))
+        identity = None if pod.host_network else self._identity(pod)
+        same = old is not None and (old.node_name, addresses(old)) == (pod.node_name, addresses(pod))
+        if old is not None and before is identity and same:
+            self._pods[key] = pod, identity
+            if identity is not None:
+                identity.pods[key] = pod
+            return
+        self._take(key)
+        self._pods[key] = pod, identity
+        self._pods_in[pod.meta.namespace].add(key)
+        self._moved.add(key)
+        if identity is not None:
+            self._arrive(identity, pod)
+
+    def _take(self, key: str) -> None:
+        pod, identity = self._pods.get(key, (None, None))
+        if pod is None:
+            return
+        if identity is not None:
+            self._leave(identity, pod)
+        del self._pods[key]
+        _discard(self._pods_in, pod.meta.namespace, key)
+        self._moved.add(key)
+
+    def _arrive(self, identity: Identity, pod: Pod) -> None:
+        if identity.traits not in self.identities:
+            self._begin(identity)
+        identity.pods[pod.meta.key] = pod
+        for ip in addresses(pod):
+            self._claims[ip].add(pod.meta.key)
+            self._touch_address(ip)
+        if pod.node_name:
+            identity.nodes[pod.node_name] += 1
+            if identity.nodes[pod.node_name] == 1:
+                self._settled(identity, pod.node_name, 1)
+
+    def _leave(self, identity: Identity, pod: Pod) -> None:
+        for ip in addresses(pod):
+            self._touch_address(ip)
+            _discard(self._claims, ip, pod.meta.key)
+            self._touch_address(ip)
+        if pod.node_name:
+            _count(identity.nodes, pod.node_name, -1)
+            if pod.node_name not in identity.nodes:
+                self._settled(identity, pod.node_name, -1)
+        del identity.pods[pod.meta.key]
+        if not identity.pods:
+            self._end(identity)
+
+    def _settled(self, identity: Identity, node: str, change: int) -> None:
+        """A node runs the first pod of an identity, or no longer runs any."""
+        _count(self._local[node], identity, change)
+        self._touch_subject(identity, (node,), identity.isolated)
+        for rule in _rules(identity.sets, "subject_of"):
+            self._needed(rule, node, change)
+
+    def _needed(self, rule: ActiveRule, node: str, change: int) -> None:
+        known = node in rule.nodes
+        _count(rule.nodes, node, change)
+        if known != (node in rule.nodes):
+            self._touch_rule(rule, node)
+
+    # Identities.
+
+    def _identity(self, pod: Pod) -> Identity:
+        traits = self._traits(pod)
+        known = self.identities.get(traits)
+        return Identity.of(traits) if known is None else known
+
+    def _traits(self, pod: Pod) -> Traits:
+        here, anywhere = self._keys[pod.meta.namespace], self._keys[ANYWHERE]
+        labels = tuple(sorted([pair for pair in pod.meta.labels.items() if pair[0] in here or pair[0] in anywhere]))
+        if not pod.ports or not self._naming:
+            return Traits(pod.meta.namespace, labels, ())
+        ports: dict[PortName, int] = {}
+        for port in pod.ports:
+            name = PortName(port.protocol, port.name)
+            if name in self._naming:
+                ports.setdefault(name, port.port)
+        return Traits(pod.meta.namespace, labels, tuple(sorted(ports.items())))
+
+    def _begin(self, identity: Identity) -> None:
+        self.identities[identity.traits] = self.by_id[identity.id] = identity
+        self._identities_in[identity.traits.namespace].add(identity)
+        for port, number in identity.traits.ports:
+            self._number(port, number, 1)
+        for members in (*self._sets_in[identity.traits.namespace], *self._sets_in[ANYWHERE]):
+            if self._selects(members.which, identity):
+                self._join(members, identity)
+
+    def _end(self, identity: Identity) -> None:
+        for members in tuple(identity.sets):
+            self._part(members, identity)
+        for port, number in identity.traits.ports:
+            self._number(port, number, -1)
+        _discard(self._identities_in, identity.traits.namespace, identity)
+        del self.identities[identity.traits], self.by_id[identity.id]
+
+    def _number(self, port: PortName, number: int, change: int) -> None:
+        known = number in self._numbers[port]
+        _count(self._numbers[port], number, change)
+        if known != (number in self._numbers[port]):
+            self._renumber.add(port)
+
+    # Sets of pods.
+
+    def _selects(self, which: PodSet, identity: Identity) -> bool:
+        traits = identity.traits
+        if which.namespaces is None:
+            there = which.namespace == traits.namespace
+        else:
+            there = which.namespaces.matches(self._labels.get(traits.namespace, {}))
+        serves = which.serving is None or tuple(which.serving) in traits.ports
+        return there and serves and which.pods.matches(identity.labels)
+
+    def _join(self, members: Members, identity: Identity) -> None:
+        members.identities.add(identity)
+        identity.sets.add(members)
+        self._membership(members, identity, 1)
+
+    def _part(self, members: Members, identity: Identity) -> None:
+        self._membership(members, identity, -1)
+        members.identities.discard(identity)
+        identity.sets.discard(members)
+
+    def _membership(self, members: Members, identity: Identity, change: int) -> None:
+        """While the identity is a member."""
+        for rule in _rules((members,), "peer_of", "also_of"):
+            for node in rule.nodes:
+                self._touch_peer(rule.rule.direction, identity, node)
+        self._touch_subject(identity, identity.nodes, identity.isolated)
+        for rule in _rules((members,), "subject_of"):
+            for node in identity.nodes:
+                self._needed(rule, node, change)
+
+    def _members(self, which: PodSet) -> Members:
+        known = self._sets.get(which)
+        if known is not None:
+            return known
+        made = self._sets[which] = Members(which)
+        scope = _scope(which)
+        self._sets_in[scope].add(made)
+        spaces = self._identities_in.values() if scope is ANYWHERE else (self._identities_in[scope],)
+        for identity in (each for space in list(spaces) for each in space):
+            if self._selects(which, identity):
+                self._join(made, identity)
+        return made
+
+    def _forget_unused(self, members: Members) -> None:
+        if members.used or self._sets.get(members.which) is not members:
+            return
+        for identity in tuple(members.identities):
+            self._part(members, identity)
+        _discard(self._sets_in, _scope(members.which), members)
+        del self._sets[members.which]
+
+    def _label(self, name: str, labels: dict[str, str]) -> None:
+        if self._labels.get(name, {}) == labels:
+            return
+        self._labels[name] = labels
+        for members in self._sets_in[ANYWHERE]:
+            for identity in self._identities_in.get(name, ()):
+                selected = self._selects(members.which, identity)
+                if selected and identity not in members.identities:
+                    self._join(members, identity)
+                elif not selected and identity in members.identities:
+                    self._part(members, identity)
+        if not labels:
+            del self._labels[name]
+
+    # Policies.
+
+    def _same(self, policy: NetworkPolicy) -> bool:
+        known = self.policies.get(policy.meta.key)
+        return known is not None and (known.pods, known.rules) == (policy.pods, policy.rules)
+
+    def _mention(self, policy: NetworkPolicy, change: int) -> None:
+        """Count the label keys and port names that the policy asks for, by where it asks."""
+        for scope, key in _keys(policy):
+            known = key in self._keys[scope]
+            _count(self._keys[scope], key, change)
+            if known != (key in self._keys[scope]):
+                self._stale.add(scope)
+        for name in port_names(policy):
+            known = name in self._naming
+            _count(self._naming[name], policy.meta.key, change)
+            if not self._naming[name]:
+                del self._naming[name]
+            if known != (name in self._naming):
+                self._stale.add(ANYWHERE)
+
+    def _unmention(self, policies: Iterable[NetworkPolicy]) -> None:
+        for policy in policies:
+            self._mention(policy, -1)
+        self._project()
+
+    def _project(self) -> None:
+        """Pods of namespaces where other labels count now may have other identities."""
+        stale, self._stale = self._stale, set()
+        spaces = list(self._pods_in) if ANYWHERE in stale else stale
+        for namespace in sorted(spaces):
+            for key in sorted(self._pods_in.get(namespace, ())):
+                self._put(self._pods[key][0])
+        self._settle()
+
+    def _settle(self) -> None:
+        """Have policies say again what they mean by a port name that pods give other numbers now."""
+        names, self._renumber = self._renumber, set()
+        for key in sorted({key for name in names for key in self._naming.get(name, ())}):
+            if key in self._said:
+                self._say(self.policies[key])
+
+    def _say(self, policy: NetworkPolicy) -> None:
+        """Put into force what the policy says, in place of what it said before."""
+        before = self._said.get(policy.meta.key)
+        subject = self._members(subject_of(policy))
+        for direction in policy.rules:
+            self._isolate(subject, direction, 1)
+        found = tuple((origin, self._rule(rule)) for origin, rule in rules_of(policy, self._served))
+        for origin, rule in found:
+            _count(rule.origins, origin, 1)
+            self._touch_origin(rule)
+        self._said[policy.meta.key] = Said(subject, tuple(policy.rules), found)
+        if before is not None:
+            self._unsay(before)
+
+    def _unsay(self, said: "Said") -> None:
+        for direction in said.isolates:
+            self._isolate(said.subject, direction, -1)
+        for origin, rule in said.rules:
+            _count(rule.origins, origin, -1)
+            self._touch_origin(rule)
+            if not rule.origins:
+                self._unrule(rule)
+        self._forget_unused(said.subject)
+
+    def _served(self, port: PortName) -> Iterable[int]:
+        return tuple(self._numbers.get(port, ()))
+
+    def _isolate(self, subject: Members, direction: Direction, change: int) -> None:
+        known = direction in subject.isolating
+        _count(subject.isolating, direction, change)
+        if known != (direction in subject.isolating):
+            for identity in subject.identities:
+                self._touch_subject(identity, identity.nodes)
+
+    # Rules.
+
+    def _rule(self, rule: Rule) -> ActiveRule:
+        known = self.rules.get(rule)
+        if known is not None:
+            return known
+        peers = tuple(self._members(which) for which in rule.peers or ())
+        also = None if rule.also is None else self._members(rule.also)
+        made = self.rules[rule] = ActiveRule(rule, self._members(rule.subject), peers, also)
+        self.by_digest[made.digest] = made
+        self.conjunctions.add(made)
+        for index in self._indexes(made):
+            index.add(made)
+        for identity in made.subject.identities:
+            self._touch_subject(identity, identity.nodes)
+            for node in identity.nodes:
+                self._needed(made, node, 1)
+        return made
+
+    def _unrule(self, rule: ActiveRule) -> None:
+        for node in rule.nodes:
+            self._touch_rule(rule, node)
+        for identity in rule.subject.identities:
+            self._touch_subject(identity, identity.nodes)
+        for index in self._indexes(rule):
+            index.discard(rule)
+        for network in rule.rule.networks:
+            _drop_empty(self.networks, (rule.rule.direction, network))
+        for match in rule.rule.ports or ():
+            _drop_empty(self.ports, (rule.rule.direction, match))
+        self.conjunctions.remove(rule)
+        del self.rules[rule.rule], self.by_digest[rule.digest]
+        for members in (rule.subject, *rule.named):
+            self._forget_unused(members)
+
+    def _indexes(self, rule: ActiveRule) -> Iterator[set[ActiveRule]]:
+        """Everywhere that a rule is found by what it names."""
+        direction = rule.rule.direction
+        yield rule.subject.subject_of[direction]
+        for members in rule.peers:
+            yield members.peer_of[direction]
+        if rule.also is not None:
+            yield rule.also.also_of[direction]
+        for network in rule.rule.networks:
+            yield self.networks[direction, network]
+        for match in rule.rule.ports or ():
+            yield self.ports[direction, match]
+
+    def _renumbered(self, rule: ActiveRule) -> None:
+        for node in rule.nodes:
+            self._touch_rule(rule, node)
+        for identity in rule.subject.identities:
+            self._touch_subject(identity, identity.nodes)
+
+    # What may have changed.
+
+    def _touch(self, node: str, cell: Owner) -> None:
+        if node in self.watched:
+            self._dirty.add((node, cell))
+
+    def _touch_subject(
+        self, identity: Identity, nodes: Iterable[str], directions: Iterable[Direction] = Direction
+    ) -> None:
+        for node in nodes:
+            for direction in directions:
+                self._touch(node, owners.subject(direction, identity.id))
+
+    def _touch_peer(self, direction: Direction, identity: Identity, node: str) -> None:
+        if node in self.watched:
+            self._touch(node, owners.peer(direction, identity.id))
+            for ip in identity.addresses():
+                self._touch(node, owners.address(direction, ip))
+
+    def _touch_address(self, ip: IPAddress) -> None:
+        """Wherever rules name one of those that claim it."""
+        for key in self._claims.get(ip, ()):
+            identity = self.identity_of(key)
+            for rule in _rules(identity.sets, "peer_of", "also_of") if identity is not None else ():
+                for node in rule.nodes:
+                    self._touch(node, owners.address(rule.rule.direction, ip))
+
+    def _touch_origin(self, rule: ActiveRule) -> None:
+        for node in rule.nodes:
+            self._touch(node, owners.rule(rule.rule.direction, rule.digest))
+
+    def _touch_rule(self, rule: ActiveRule, node: str) -> None:
+        """All cells that the rule has a part in, but for its subjects."""
+        if node in self.watched:
+            for cell in self.cells_of(rule):
+                self._touch(node, cell)
+
+    def cells_of(self, rule: ActiveRule) -> Iterator[Owner]:
+        """The cells that a rule needs on a node of its subjects, beside those of the subjects."""
+        direction = rule.rule.direction
+        yield owners.rule(direction, rule.digest)
+        for network in rule.rule.networks:
+            yield owners.network(direction, network)
+        for match in rule.rule.ports or ():
+            yield owners.ports(direction, match)
+        for identity in (each for members in rule.named for each in members.identities):
+            yield owners.peer(direction, identity.id)
+            for ip in identity.addresses():
+                yield owners.address(direction, ip)
+
+    def cells(self, node: str) -> set[Owner]:
+        """Every cell that may have flows on a node."""
+        found: set[Owner] = set()
+        needed: set[ActiveRule] = set()
+        for identity in self.local(node):
+            found.update(owners.subject(direction, identity.id) for direction in identity.isolated)
+            needed.update(_rules(identity.sets, "subject_of"))
+        for rule in needed:
+            found.update(self.cells_of(rule))
+        return found
+
+
+class Said(NamedTuple):
+    """What a policy has put into force: whom it isolates in which directions, and its rules."""
+
+    subject: Members
+    isolates: tuple[Direction, ...]
+    rules: tuple[tuple[Origin, ActiveRule], ...]
+
+
+def _rules(sets: Iterable[Members], *roles: str) -> Iterator[ActiveRule]:
+    """The rules in which these sets have one of these roles."""
+    for members in sets:
+        for role in roles:
+            for rules in getattr(members, role).values():
+                yield from rules
+
+
+def _keys(policy: NetworkPolicy) -> set[tuple[str, str]]:
+    """Label keys that the policy asks for, each with the namespace in which it does."""
+    here = policy.meta.namespace
+    found = {(here, key) for key in policy.pods.keys}
+    for peer in (peer for rules in policy.rules.values() for rule in rules for peer in rule.peers or ()):
+        if isinstance(peer, PodPeer):
+            found |= {(here if peer.namespaces is None else ANYWHERE, key) for key in peer.pods.keys}
+    return found
+
+
+def _scope(which: PodSet) -> str:
+    return ANYWHERE if which.namespaces is not None else which.namespace
+
+
+def _count(counter: Counter[K], key: K, change: int) -> None:
+    """Add to a count; what is counted no more is not in the counter."""
+    counter[key] += change
+    if not counter[key]:
+        del counter[key]
+
+
+def _discard(index: dict[At, set[K]], at: At, value: K) -> None:
+    index[at].discard(value)
+    _drop_empty(index, at)
+
+
+def _drop_empty(index: dict[At, set[K]], at: At) -> None:
+    if at in index and not index[at]:
+        del index[at]

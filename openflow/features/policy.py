@@ -1,0 +1,86 @@
+"""The policy tables' flows: who is who, who is isolated, and what is allowed all the same.
+
+A rule is a conjunction: its subject, its peer and its ports are clauses, each fulfilled by any of some flows, and
+every flow is shared by all rules that it is a part of. So the tables grow with the number of different pods, networks
+and ports that rules name, not with their product.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from openflow import oxm
+from openflow.actions import Action, Conjunction, Goto, load
+from openflow.features.priority import LOW, NORMAL
+from openflow.fields import Disposition, DstIdentity, IdentityId, SrcIdentity
+from openflow.flow import Flow, flow
+from openflow.match import IPV4, IPV6, Match, PortMatch, Term, exact, ip_dst, ip_src, to_ports, where
+from openflow.net import IPAddress, IPNetwork, host
+from openflow.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A direction as the pipeline sees it: where it looks peers up and judges them, what it calls subject and peer,
+    and where an allowed packet goes on."""
+
+    lookup: Table
+    judge: Table
+    onward: Table
+    subject: Callable[[int], SrcIdentity | DstIdentity]
+    peer: Callable[[int], SrcIdentity | DstIdentity]
+    peer_ip: Callable[[IPNetwork], Match]
+
+
+EGRESS = Side(Table.EGRESS_IDENTITY, Table.EGRESS_POLICY, Table.ROUTE, SrcIdentity, DstIdentity, ip_dst)
+INGRESS = Side(Table.INGRESS_IDENTITY, Table.INGRESS_POLICY, Table.COMMIT, DstIdentity, SrcIdentity, ip_src)
+
+Part = tuple[int, int, int]
+"""A rule's conjunction, the clause (from 1), and the number of clauses."""
+
+
+def address(side: Side, ip: IPAddress, identity: IdentityId, cookie: int) -> Flow:
+    """Who has an address. Below what says that nobody needs to know."""
+    actions = (load(side.peer(identity)), Goto(Table(side.lookup + 1)))
+    return flow(side.lookup, LOW, (side.peer_ip(host(ip)),), actions, cookie=cookie)
+
+
+def isolated(side: Side, identity: IdentityId, parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
+    """A subject of rules: what none of them allows is dropped."""
+    who = where(side.subject(identity))
+    yield from _clause(side, (who,), parts, cookie)
+    # Commit drops it, and cuts the connection if there is one.
+    denied = (load(Disposition.DROP), Goto(Table.COMMIT))
+    yield flow(side.judge, LOW, (who,), denied, cookie=cookie)
+
+
+def allowed(side: Side, identity: IdentityId, cookie: int) -> Flow:
+    """A subject that may do everything."""
+    return flow(side.judge, NORMAL, (where(side.subject(identity)),), (Goto(side.onward),), cookie=cookie)
+
+
+def peer(side: Side, identity: IdentityId, parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
+    """Rules name this peer."""
+    return _clause(side, (where(side.peer(identity)),), parts, cookie)
+
+
+def peer_network(side: Side, network: IPNetwork, parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
+    """Rules name this network."""
+    return _clause(side, (side.peer_ip(network),), parts, cookie)
+
+
+def ports(side: Side, match: PortMatch, parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
+    """Rules name these ports of the destination, in both families."""
+    held = tuple(parts)
+    for family in (IPV4, IPV6):
+        yield from _clause(side, (to_ports(family, match),), held, cookie)
+
+
+def rule(side: Side, conjunction: int, cookie: int) -> Flow:
+    """What happens when all clauses of a rule are fulfilled."""
+    return flow(side.judge, NORMAL, (exact(oxm.CONJ_ID, conjunction),), (Goto(side.onward),), cookie=cookie)
+
+
+def _clause(side: Side, terms: tuple[Term | Match, ...], parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
+    actions: tuple[Action, ...] = tuple(Conjunction(*part) for part in sorted(parts))
+    if actions:
+        yield flow(side.judge, NORMAL, terms, actions, cookie=cookie)
