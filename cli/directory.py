@@ -11,13 +11,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from controller.policy.names import NO_POLICIES, PolicyNames, policy_names
 from kube import wire
 from kube.annotations import NodeAnnotations
 from kube.client import ApiClient
 from kube.endpoint import Endpoint
 from kube.errors import KubeError, ParseError
-from kube.objects import IPAddress, IPNetwork, parse_node, parse_pod
-from kube.resources import NODES, PODS, Resource
+from kube.netpol import parse_network_policy
+from kube.objects import IPAddress, IPNetwork, Pod, parse_namespace, parse_node, parse_pod
+from kube.resources import NAMESPACES, NETWORK_POLICIES, NODES, PODS, Resource
 
 T = TypeVar("T")
 
@@ -45,10 +47,12 @@ class PodInfo:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Nodes by name, pods by `<namespace>/<name>`, and what could not be learned, in words."""
+    """Nodes by name, pods by `<namespace>/<name>`, names for what policies made, and what could not be learned, in
+    words."""
 
     nodes: Mapping[str, NodeInfo] = field(default_factory=dict)
     pods: Mapping[str, PodInfo] = field(default_factory=dict)
+    policy: PolicyNames = NO_POLICIES
     problems: tuple[str, ...] = ()
 
 
@@ -73,12 +77,27 @@ def look_up(endpoint: Endpoint) -> Directory:
     problems: list[str] = []
     try:
         nodes = [*_read(api, NODES, parse_node_info, problems)]
-        pods = [pod for pod in _read(api, PODS, parse_pod_info, problems) if pod]
+        pods = [*_read(api, PODS, parse_pod, problems)]
+        policy = _policy_names(api, pods, problems)
     except KubeError as e:
         return Directory(problems=(f"the Kubernetes API does not answer, so what it knows is missing: {e}",))
     finally:
         api.close()
-    return Directory({node.name: node for node in nodes}, {pod.key: pod for pod in pods}, tuple(problems))
+    wired = [info for info in map(pod_info, pods) if info is not None]
+    return Directory({node.name: node for node in nodes}, {pod.key: pod for pod in wired}, policy, tuple(problems))
+
+
+def _policy_names(api: ApiClient, pods: list[Pod], problems: list[str]) -> PolicyNames:
+    """Names for what policies made; none when the caller may not read policies, who may well read the rest."""
+    try:
+        return policy_names(
+            pods,
+            _read(api, NAMESPACES, parse_namespace, problems),
+            _read(api, NETWORK_POLICIES, parse_network_policy, problems),
+        )
+    except KubeError as e:
+        problems.append(f"policies cannot be read, so their flows have no names: {e}")
+        return NO_POLICIES
 
 
 def parse_node_info(raw: bytes | msgspec.Raw) -> NodeInfo:
@@ -91,9 +110,8 @@ def parse_node_info(raw: bytes | msgspec.Raw) -> NodeInfo:
     return NodeInfo(node.meta.name, ready, node.pod_cidrs, annotations.mtu)
 
 
-def parse_pod_info(raw: bytes | msgspec.Raw) -> PodInfo | None:
-    """A Pod from its JSON; None for one that needs no port. Raises kube.errors.ParseError."""
-    pod = parse_pod(raw)
+def pod_info(pod: Pod) -> PodInfo | None:
+    """What matters of a Pod here; None for one that needs no port."""
     if pod.host_network or pod.finished or not pod.node_name:
         return None
     return PodInfo(pod.meta.key, pod.node_name, pod.ips)

@@ -26,7 +26,7 @@ class Survey:
     def names(self, view: NodeView) -> Names:
         """Names for the numbers in this node's flows."""
         nodes = {*self.directory.nodes, *(each.node for each in self.views), *(each.node for each in self.silent)}
-        return names_of(view, self.directory.pods, nodes)
+        return names_of(view, self.directory.pods, nodes, self.directory.policy)
 
     def node_of(self, pod: str) -> NodeView:
         """The node whose bridge has the pod `<namespace>/<name>`; CliError when none has."""

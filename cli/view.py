@@ -1,11 +1,12 @@
 """A node as its switch's database describes it, with the names for its numbers. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cli.errors import CliError
 from cli.where import DEFAULT_BRIDGE
+from controller.policy.names import NO_POLICIES, PolicyNames
 from openflow.render import Names
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, Bridge, PodPort, Row, Tables, find_bridge, parse_bridge
 
@@ -90,12 +91,13 @@ def read_node(place: Place, tables: Tables) -> NodeView:
     )
 
 
-def names_of(view: NodeView, pods: Iterable[str], nodes: Iterable[str]) -> Names:
+def names_of(view: NodeView, pods: Iterable[str], nodes: Iterable[str], policy: PolicyNames = NO_POLICIES) -> Names:
     """Names for the numbers in a node's flows; `pods` as `<namespace>/<name>`, beside those on its bridge."""
     keys = {*pods, *map(pod_key, view.bridge.ports.values())}
     pairs = [(namespace, name) for namespace, _, name in (key.partition("/") for key in sorted(keys))]
     own = {view.bridge.node} - {""}
-    return Names.of(view.port_names, pairs, sorted({*nodes, *own}))
+    found = Names.of(view.port_names, pairs, sorted({*nodes, *own}))
+    return replace(found, owners={**policy.owners, **found.owners}, identities=policy.identities)
 
 
 def _interface(tables: Tables, name: str) -> Row | None:

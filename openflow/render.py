@@ -29,7 +29,7 @@ from openflow.codec import EXPIRES
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
 from openflow.decode import RawInstruction
 from openflow.features import base, node, pod
-from openflow.fields import LAYOUT, SCRATCH, OutPort, Slice
+from openflow.fields import LAYOUT, SCRATCH, DstIdentity, OutPort, Slice, SrcIdentity
 from openflow.flow import OWNER_BITS, Feature, Flow, cookie, is_ours
 from openflow.match import Match, Term, mac
 from openflow.ofctl import ETHERTYPES, bits_text, halves, nat_text, ofctl, port_text, value_text
@@ -41,10 +41,11 @@ __all__ = ["Columns", "Names", "field_title", "named", "ofctl", "table_title"]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the numbers of one bridge stand for: `ports` by ofport, `owners` by cookie."""
+    """What the numbers of one bridge stand for: `ports` by ofport, `owners` by cookie, `identities` of pods."""
 
     ports: Mapping[int, str] = field(default_factory=dict)
     owners: Mapping[int, str] = field(default_factory=dict)
+    identities: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ports: Mapping[int, str], pods: Iterable[tuple[str, str]], nodes: Iterable[str]) -> "Names":
@@ -173,6 +174,8 @@ def _meaning(part: Slice, value: int, mask: int, names: Names) -> str:
         return f"{value:#x}/{mask:#x}"
     if part.meaning is OutPort:
         return names.port(value)
+    if part.meaning in (SrcIdentity, DstIdentity) and value in names.identities:
+        return names.identities[value]
     return _member(part.meaning, value) or f"{value:#x}"
 
 

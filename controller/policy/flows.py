@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from controller.owners import Kind, Owner
+from controller.policy import names
 from controller.policy.engine import Engine
 from controller.policy.members import ActiveRule, Identity
 from kube.netpol import Direction
 from openflow.codec import Encoded, encode
-from openflow.features import pod, policy
+from openflow.features import policy
 from openflow.features.policy import Part
 from openflow.flow import Feature, Flow, cookie
 from openflow.match import PortMatch
@@ -28,7 +29,7 @@ def _subject(engine: Engine, node: str, direction: Direction, name: tuple[str, i
     identity = engine.by_id.get(name[1])
     if identity is None or node not in identity.nodes or direction not in identity.isolated:
         return
-    side, mark = SIDES[direction], _identity_mark(identity)
+    side, mark = SIDES[direction], _mark(names.identity_owner(identity))
     rules = {rule for members in identity.sets for rule in members.subject_of[direction]}
     if all(rule.rule.clauses for rule in rules):
         parts = [(engine.conjunctions.number(rule), _SUBJECT, _clauses(rule)) for rule in rules]
@@ -41,7 +42,7 @@ def _peer(engine: Engine, node: str, direction: Direction, name: tuple[str, int]
     identity = engine.by_id.get(name[1])
     if identity is not None:
         parts = _peer_parts(engine, node, direction, identity)
-        yield from policy.peer(SIDES[direction], identity.id, parts, _identity_mark(identity))
+        yield from policy.peer(SIDES[direction], identity.id, parts, _mark(names.identity_owner(identity)))
 
 
 def _peer_parts(engine: Engine, node: str, direction: Direction, identity: Identity) -> set[Part]:
@@ -55,19 +56,19 @@ def _peer_parts(engine: Engine, node: str, direction: Direction, identity: Ident
 def _network(engine: Engine, node: str, direction: Direction, name: tuple[str, int, IPNetwork]) -> Iterator[Flow]:
     network = name[2]
     parts = _parts(engine, node, engine.networks.get((direction, network), ()), _peer_clause)
-    yield from policy.peer_network(SIDES[direction], network, parts, _mark(f"network/{network}"))
+    yield from policy.peer_network(SIDES[direction], network, parts, _mark(names.network_owner(network)))
 
 
 def _ports(engine: Engine, node: str, direction: Direction, name: tuple[str, PortMatch]) -> Iterator[Flow]:
     match = name[1]
     parts = _parts(engine, node, engine.ports.get((direction, match), ()), _clauses)
-    yield from policy.ports(SIDES[direction], match, parts, _mark(f"port/{match}"))
+    yield from policy.ports(SIDES[direction], match, parts, _mark(names.ports_owner(match)))
 
 
 def _rule(engine: Engine, node: str, direction: Direction, name: tuple[str, bytes]) -> Iterator[Flow]:
     rule = engine.by_digest.get(name[1])
     if rule is not None and node in rule.nodes and rule.rule.clauses:
-        yield policy.rule(SIDES[direction], engine.conjunctions.number(rule), _mark(str(min(rule.origins))))
+        yield policy.rule(SIDES[direction], engine.conjunctions.number(rule), _mark(names.rule_owner(rule)))
 
 
 def _address(engine: Engine, node: str, direction: Direction, name: tuple[str, int, IPAddress]) -> Iterator[Flow]:
@@ -75,7 +76,7 @@ def _address(engine: Engine, node: str, direction: Direction, name: tuple[str, i
     owner = engine.owner_of(ip)
     identity = engine.identity_of(owner.meta.key) if owner is not None else None
     if owner is not None and identity is not None and _named(node, direction, identity):
-        mark = _mark(pod.owner(owner.meta.namespace, owner.meta.name))
+        mark = _mark(names.address_owner(owner))
         yield policy.address(SIDES[direction], ip, identity.id, mark)
 
 
@@ -108,10 +109,6 @@ def _peer_clause(_: ActiveRule) -> int:
 
 def _also_clause(_: ActiveRule) -> int:
     return _SUBJECT + 2
-
-
-def _identity_mark(identity: Identity) -> int:
-    return _mark(f"identity/{identity.traits.namespace}/{identity.id:016x}")
 
 
 def _mark(owner: str) -> int:

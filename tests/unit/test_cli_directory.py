@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from cli.directory import NodeInfo, PodInfo, look_up, parse_node_info, parse_pod_info
+from cli.directory import NodeInfo, PodInfo, look_up, parse_node_info, pod_info
 from kube.endpoint import from_url
 from kube.errors import ParseError
+from kube.objects import parse_pod
 
 
 def _node(ready: str | None = "True", **annotations: str) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def test_a_bad_annotation_is_refused_by_name() -> None:
 
 
 def test_a_pod() -> None:
-    assert parse_pod_info(_bytes(_pod())) == PodInfo("shop/web", "node1", (ip_address("10.244.1.5"),))
+    assert pod_info(parse_pod(_bytes(_pod()))) == PodInfo("shop/web", "node1", (ip_address("10.244.1.5"),))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,13 @@ def test_a_pod() -> None:
     ],
 )
 def test_pods_that_need_no_port_are_left_out(changes: dict[str, Any]) -> None:
-    assert parse_pod_info(_bytes(_pod(**changes))) is None
+    assert pod_info(parse_pod(_bytes(_pod(**changes)))) is None
+
+
+_NO_POLICIES: dict[str, dict[str, Any]] = {
+    "/api/v1/namespaces?limit=500": {"metadata": {"resourceVersion": "1"}, "items": []},
+    "/apis/networking.k8s.io/v1/networkpolicies?limit=500": {"metadata": {"resourceVersion": "1"}, "items": []},
+}
 
 
 @contextmanager
@@ -102,6 +109,7 @@ def _list(*items: dict[str, Any], following: str = "") -> dict[str, Any]:
 
 def test_lists_are_read_to_their_last_page() -> None:
     answers = {
+        **_NO_POLICIES,
         "/api/v1/nodes?limit=500": _list(_node()),
         "/api/v1/pods?limit=500": _list(_pod("a"), following="t1"),
         "/api/v1/pods?limit=500&continue=t1": _list(_pod("b"), _pod("c", status={"phase": "Failed"})),
@@ -114,11 +122,20 @@ def test_lists_are_read_to_their_last_page() -> None:
 def test_one_object_that_cannot_be_read_does_not_hide_the_others() -> None:
     broken = _pod("broken", status={"podIPs": [{"ip": "x"}]})
     answers = {"/api/v1/nodes?limit=500": _list(), "/api/v1/pods?limit=500": _list(broken, _pod("fine"))}
+    answers |= _NO_POLICIES
     with _api(answers) as url:
         found = look_up(from_url(url))
     assert sorted(found.pods) == ["shop/fine"]
     assert len(found.problems) == 1
     assert "shop/broken" in found.problems[0]
+
+
+def test_who_may_not_read_policies_still_has_nodes_and_pods() -> None:
+    answers = {"/api/v1/nodes?limit=500": _list(_node()), "/api/v1/pods?limit=500": _list(_pod("a"))}
+    with _api(answers) as url:
+        found = look_up(from_url(url))
+    assert (sorted(found.nodes), sorted(found.pods)) == (["node1"], ["shop/a"])
+    assert found.problems[0].startswith("policies cannot be read, so their flows have no names")
 
 
 def test_an_api_that_refuses_leaves_the_directory_empty_and_says_why() -> None:

@@ -13,6 +13,7 @@ from controller.bridge import bridge_state
 from controller.flows import flows
 from controller.policy.conjunctions import Conjunctions
 from controller.policy.engine import Engine
+from controller.policy.names import policy_names
 from kube.changes import Applied, Deleted
 from kube.netpol import Direction
 from openflow.codec import cookie_of
@@ -209,3 +210,24 @@ def test_no_rule_has_number_zero():
     numbers = Conjunctions(lambda rule: None)
     numbers.add(Digested(bytes(16)))
     assert numbers.number(Digested(bytes(16))) == 1
+
+
+# Names.
+
+
+def test_every_owner_and_identity_in_a_switch_has_a_name():
+    raw = cluster(api_pod(0, 1, "db", [("web", 80)]), api_pod(1, 2, "web"), policies=[from_web()])
+    ports = [{"port": "web"}, {"port": 8080}]
+    block = {"ipBlock": {"cidr": "10.0.0.0/8"}}
+    raw["policies"].append(policy("q", podSelector=DB, ingress=[{"from": [block], "ports": ports}]))
+    made = told(raw, NODES)
+    parts = {kind: [parsed(kind, each) for each in raw[kind]] for kind in raw}
+    names = policy_names(**parts)
+    shown = {
+        names.owners[cookie_of(flow.body)] for owner in made.policy.cells("n1") for flow in flows(made, "n1", owner)
+    }
+    assert shown == {
+        "identity/x[app=db,web=80/TCP]", "identity/x[app=web]", "policy/x/p#ingress/0", "policy/x/q#ingress/0",
+        "network/10.0.0.0/8", "port/6/80/0xffff", "port/6/8080/0xffff", "pod/x/pod1",
+    }  # fmt: skip
+    assert set(names.identities.values()) == {"x[app=db,web=80/TCP]", "x[app=web]"}
