@@ -277,7 +277,7 @@ class Box:
 @contextmanager
 def box(lab: Lab, on: str, name: str) -> Iterator[Box]:
     """A pod for CNI calls by hand; detached and forgotten at the end."""
-    (stored,) = lab.apply([_pod(name, {"nodeSelector": {"nobody": "has-this-label"}})])
+    stored = _held_pod(lab, on, name)
     space = names.pod_namespace(lab.config.name, on, f"by-hand/{name}")
     config = node_config(lab, on)
     try:
@@ -292,4 +292,20 @@ def box(lab: Lab, on: str, name: str) -> Iterator[Box]:
             made.delete()
     finally:
         netns.remove(space)
-        lab.delete([stored])
+        _merge(lab, stored, {"metadata": {"finalizers": None}})
+
+
+def _held_pod(lab: Lab, on: str, name: str) -> Obj:
+    """A pod that is bound to a node and not run by its kubelet: it is on its way out, and a finalizer holds it.
+
+    Bound last: a kubelet that saw it before would have run it.
+    """
+    unbound = _pod(name, {"nodeSelector": {"nobody": "has-this-label"}})
+    unbound["metadata"]["finalizers"] = ["test.weft.dev/by-hand"]
+    (stored,) = lab.apply([unbound])
+    lab.delete([stored])
+    return _merge(lab, stored, {"spec": {"nodeName": on}})
+
+
+def _merge(lab: Lab, obj: Obj, patch: Obj) -> Obj:
+    return lab.api.request("PATCH", lab.api.path_of(obj), patch, "application/merge-patch+json")
