@@ -38,6 +38,11 @@ Part = tuple[int, int, int]
 """A rule's conjunction, the clause (from 1), and the number of clauses."""
 
 
+MOST_PARTS = 4000
+"""Rules that one flow can be a part of: a flow-mod has 64 KiB at most, and each takes 16 bytes. Of more, the first by
+number count, and the others allow nothing on that node: what cannot be said fails closed."""
+
+
 def address(side: Side, ip: IPAddress, identity: IdentityId, cookie: int) -> Flow:
     """Who has an address. Below what says that nobody needs to know."""
     actions = (load(side.peer(identity)), Goto(Table(side.lookup + 1)))
@@ -81,6 +86,6 @@ def rule(side: Side, conjunction: int, cookie: int) -> Flow:
 
 
 def _clause(side: Side, terms: tuple[Term | Match, ...], parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
-    actions: tuple[Action, ...] = tuple(Conjunction(*part) for part in sorted(parts))
+    actions: tuple[Action, ...] = tuple(Conjunction(*part) for part in sorted(parts)[:MOST_PARTS])
     if actions:
         yield flow(side.judge, NORMAL, terms, actions, cookie=cookie)
