@@ -124,7 +124,8 @@ def _of_lab(name: str, where: Where) -> Fabric:
         raise CliError(f"there is no lab {name!r}: `weftctl lab up --name {name}` makes one")
     nodes = [node.name for node in state.config.node_configs()]
     places = tuple(_lab_place(node, state.config.paths.node(node), where.bridge) for node in nodes)
-    return Fabric(f"lab {name!r}", places, where.kubeconfig or _lab_api(LabPaths(name)))
+    api = where.kubeconfig or state.config.kubeconfig or _lab_api(LabPaths(name))
+    return Fabric(f"lab {name!r}", places, api)
 
 
 def _lab_place(node: str, paths: NodePaths, bridge: str) -> Place:

@@ -179,6 +179,9 @@ def test_the_command_line_works_as_on_any_lab(lab: Lab, guests: Cluster, tmp_pat
             f"lab {NAME!r}: 2 of 2 nodes ready, 1 of 1 pods ready, geneve, dual, API http://localhost:{guests.port}",
         )
         assert weftctl("lab", "kubeconfig", "--name", NAME).lines == [str(lab.paths.kubeconfig)]
+        # Pod ranges are what only the cluster's API knows.
+        (first, *_) = lab.nodes()[0]["spec"]["podCIDRs"]
+        assert first in weftctl("nodes", "--lab", NAME).out
     finally:
         _remove(lab, guests, _pod("typed"))
 
