@@ -16,7 +16,7 @@ KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types architecture generated bench-packages bench clean
+.PHONY: help setup demo test test-pure test-switches check lint format types architecture generated bench-packages bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,15 @@ demo: setup ## A two-node cluster on this machine, shown and torn down again
 	@$(BIN)/python -m cli.demo
 
 test: setup ## All tests (as root: they use network namespaces and Open vSwitch)
-	@$(BIN)/python -m pytest -q
+	@echo "running all tests, which takes some minutes; what they say follows"
+	@$(MAKE) -s -j2 --output-sync=target test-pure test-switches
+
+# Real switches mostly wait, and leave a core to the tests that only compute.
+test-pure: setup
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit tests/property
+
+test-switches: setup
+	@$(BIN)/python -m pytest -q tests/integration
 
 check: lint types architecture generated ## Everything that is checked without running Weft
 

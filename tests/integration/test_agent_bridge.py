@@ -77,8 +77,11 @@ def controller(ovs):
     with OvsdbLoop("controller") as loop:
 
         def answer(event):
-            if isinstance(event, PortChanged) and event.port.ofport and not event.port.ready:
-                watch.set_programmed(event.port.name, event.port.key.container)
+            # A port that was made before the first snapshot comes in it.
+            known = event.bridge.ports.values() if isinstance(event, Snapshot) and event.bridge else ()
+            for port in [event.port] if isinstance(event, PortChanged) else known:
+                if port.ofport and not port.ready:
+                    watch.set_programmed(port.name, port.key.container)
 
         watch = BridgeWatch(loop.session(ovs.remote, WATCH), "br-int", answer)
         watch.start()
