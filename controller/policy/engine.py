@@ -13,16 +13,24 @@ from controller import owners
 from controller.owners import Owner
 from controller.policy.conjunctions import Conjunctions
 from controller.policy.members import ActiveRule, Identity, Members, Traits, addresses
-from controller.policy.rules import Origin, PodSet, PortName, Rule, port_names, rules_of, subject_of
-from kube.netpol import Direction, NetworkPolicy, PodPeer
+from controller.policy.rules import (
+    ANYWHERE,
+    Origin,
+    PodSet,
+    PortName,
+    Rule,
+    label_keys,
+    port_names,
+    rules_of,
+    subject_of,
+)
+from kube.netpol import Direction, NetworkPolicy
 from kube.objects import IPAddress, Namespace, Pod
 from openflow.match import PortMatch
 from openflow.net import IPNetwork
 
 K = TypeVar("K")
 At = TypeVar("At")
-ANYWHERE = ""
-"""Scope of a label key that pods of every namespace are asked for."""
 
 
 class Engine:
@@ -39,7 +47,7 @@ class Engine:
         self.rules: dict[Rule, ActiveRule] = {}
         self.by_digest: dict[bytes, ActiveRule] = {}
         self.policies: dict[str, NetworkPolicy] = {}
-        self.conjunctions = Conjunctions(self._renumbered)
+        self.conjunctions = Conjunctions(self._touch_everywhere)
         self.networks: defaultdict[tuple[Direction, IPNetwork], set[ActiveRule]] = defaultdict(set)
         self.ports: defaultdict[tuple[Direction, PortMatch], set[ActiveRule]] = defaultdict(set)
         self._pods: dict[str, tuple[Pod, Identity | None]] = {}
@@ -149,20 +157,15 @@ class Engine:
         for ip in addresses(pod):
             self._claims[ip].add(pod.meta.key)
             self._touch_address(ip)
-        if pod.node_name:
-            identity.nodes[pod.node_name] += 1
-            if identity.nodes[pod.node_name] == 1:
-                self._settled(identity, pod.node_name, 1)
+        if pod.node_name and _count(identity.nodes, pod.node_name, 1):
+            self._settled(identity, pod.node_name, 1)
 
     def _leave(self, identity: Identity, pod: Pod) -> None:
         for ip in addresses(pod):
             self._touch_address(ip)
             _discard(self._claims, ip, pod.meta.key)
-            self._touch_address(ip)
-        if pod.node_name:
-            _count(identity.nodes, pod.node_name, -1)
-            if pod.node_name not in identity.nodes:
-                self._settled(identity, pod.node_name, -1)
+        if pod.node_name and _count(identity.nodes, pod.node_name, -1):
+            self._settled(identity, pod.node_name, -1)
         del identity.pods[pod.meta.key]
         if not identity.pods:
             self._end(identity)
@@ -175,9 +178,7 @@ class Engine:
             self._needed(rule, node, change)
 
     def _needed(self, rule: ActiveRule, node: str, change: int) -> None:
-        known = node in rule.nodes
-        _count(rule.nodes, node, change)
-        if known != (node in rule.nodes):
+        if _count(rule.nodes, node, change):
             self._touch_rule(rule, node)
 
     # Identities.
@@ -217,9 +218,7 @@ class Engine:
         del self.identities[identity.traits], self.by_id[identity.id]
 
     def _number(self, port: PortName, number: int, change: int) -> None:
-        known = number in self._numbers[port]
-        _count(self._numbers[port], number, change)
-        if known != (number in self._numbers[port]):
+        if _count(self._numbers[port], number, change):
             self._renumber.add(port)
 
     # Sets of pods.
@@ -247,7 +246,7 @@ class Engine:
         """While the identity is a member."""
         for rule in _rules((members,), "peer_of", "also_of"):
             for node in rule.nodes:
-                self._touch_peer(rule.rule.direction, identity, node)
+                self._touch_all(node, identity.cells(rule.rule.direction))
         self._touch_subject(identity, identity.nodes, identity.isolated)
         for rule in _rules((members,), "subject_of"):
             for node in identity.nodes:
@@ -258,7 +257,7 @@ class Engine:
         if known is not None:
             return known
         made = self._sets[which] = Members(which)
-        scope = _scope(which)
+        scope = which.scope
         self._sets_in[scope].add(made)
         spaces = self._identities_in.values() if scope is ANYWHERE else (self._identities_in[scope],)
         for identity in (each for space in list(spaces) for each in space):
@@ -271,7 +270,7 @@ class Engine:
             return
         for identity in tuple(members.identities):
             self._part(members, identity)
-        _discard(self._sets_in, _scope(members.which), members)
+        _discard(self._sets_in, members.which.scope, members)
         del self._sets[members.which]
 
     def _label(self, name: str, labels: dict[str, str]) -> None:
@@ -296,10 +295,8 @@ class Engine:
 
     def _mention(self, policy: NetworkPolicy, change: int) -> None:
         """Count the label keys and port names that the policy asks for, by where it asks."""
-        for scope, key in _keys(policy):
-            known = key in self._keys[scope]
-            _count(self._keys[scope], key, change)
-            if known != (key in self._keys[scope]):
+        for scope, key in label_keys(policy):
+            if _count(self._keys[scope], key, change):
                 self._stale.add(scope)
         for name in port_names(policy):
             known = name in self._naming
@@ -358,9 +355,7 @@ class Engine:
         return tuple(self._numbers.get(port, ()))
 
     def _isolate(self, subject: Members, direction: Direction, change: int) -> None:
-        known = direction in subject.isolating
-        _count(subject.isolating, direction, change)
-        if known != (direction in subject.isolating):
+        if _count(subject.isolating, direction, change):
             for identity in subject.identities:
                 self._touch_subject(identity, identity.nodes)
 
@@ -384,10 +379,7 @@ class Engine:
         return made
 
     def _unrule(self, rule: ActiveRule) -> None:
-        for node in rule.nodes:
-            self._touch_rule(rule, node)
-        for identity in rule.subject.identities:
-            self._touch_subject(identity, identity.nodes)
+        self._touch_everywhere(rule)
         for index in self._indexes(rule):
             index.discard(rule)
         for network in rule.rule.networks:
@@ -412,12 +404,6 @@ class Engine:
         for match in rule.rule.ports or ():
             yield self.ports[direction, match]
 
-    def _renumbered(self, rule: ActiveRule) -> None:
-        for node in rule.nodes:
-            self._touch_rule(rule, node)
-        for identity in rule.subject.identities:
-            self._touch_subject(identity, identity.nodes)
-
     # What may have changed.
 
     def _touch(self, node: str, cell: Owner) -> None:
@@ -431,11 +417,10 @@ class Engine:
             for direction in directions:
                 self._touch(node, owners.subject(direction, identity.id))
 
-    def _touch_peer(self, direction: Direction, identity: Identity, node: str) -> None:
+    def _touch_all(self, node: str, cells: Iterable[Owner]) -> None:
+        """`cells` may be many: they are not looked at for a node that nobody watches."""
         if node in self.watched:
-            self._touch(node, owners.peer(direction, identity.id))
-            for ip in identity.addresses():
-                self._touch(node, owners.address(direction, ip))
+            self._dirty.update((node, cell) for cell in cells)
 
     def _touch_address(self, ip: IPAddress) -> None:
         """Wherever rules name one of those that claim it."""
@@ -451,22 +436,14 @@ class Engine:
 
     def _touch_rule(self, rule: ActiveRule, node: str) -> None:
         """All cells that the rule has a part in, but for its subjects."""
-        if node in self.watched:
-            for cell in self.cells_of(rule):
-                self._touch(node, cell)
+        self._touch_all(node, rule.cells())
 
-    def cells_of(self, rule: ActiveRule) -> Iterator[Owner]:
-        """The cells that a rule needs on a node of its subjects, beside those of the subjects."""
-        direction = rule.rule.direction
-        yield owners.rule(direction, rule.digest)
-        for network in rule.rule.networks:
-            yield owners.network(direction, network)
-        for match in rule.rule.ports or ():
-            yield owners.ports(direction, match)
-        for identity in (each for members in rule.named for each in members.identities):
-            yield owners.peer(direction, identity.id)
-            for ip in identity.addresses():
-                yield owners.address(direction, ip)
+    def _touch_everywhere(self, rule: ActiveRule) -> None:
+        """All cells that the rule has a part in, on all nodes that need it."""
+        for node in rule.nodes:
+            self._touch_rule(rule, node)
+        for identity in rule.subject.identities:
+            self._touch_subject(identity, identity.nodes)
 
     def cells(self, node: str) -> set[Owner]:
         """Every cell that may have flows on a node."""
@@ -476,7 +453,7 @@ class Engine:
             found.update(owners.subject(direction, identity.id) for direction in identity.isolated)
             needed.update(_rules(identity.sets, "subject_of"))
         for rule in needed:
-            found.update(self.cells_of(rule))
+            found.update(rule.cells())
         return found
 
 
@@ -496,25 +473,13 @@ def _rules(sets: Iterable[Members], *roles: str) -> Iterator[ActiveRule]:
                 yield from rules
 
 
-def _keys(policy: NetworkPolicy) -> set[tuple[str, str]]:
-    """Label keys that the policy asks for, each with the namespace in which it does."""
-    here = policy.meta.namespace
-    found = {(here, key) for key in policy.pods.keys}
-    for peer in (peer for rules in policy.rules.values() for rule in rules for peer in rule.peers or ()):
-        if isinstance(peer, PodPeer):
-            found |= {(here if peer.namespaces is None else ANYWHERE, key) for key in peer.pods.keys}
-    return found
-
-
-def _scope(which: PodSet) -> str:
-    return ANYWHERE if which.namespaces is not None else which.namespace
-
-
-def _count(counter: Counter[K], key: K, change: int) -> None:
-    """Add to a count; what is counted no more is not in the counter."""
-    counter[key] += change
+def _count(counter: Counter[K], key: K, change: int) -> bool:
+    """Add to a count; what is counted no more is not in the counter. Whether the key came in or went out."""
+    before = counter[key]
+    counter[key] = before + change
     if not counter[key]:
         del counter[key]
+    return not before or not before + change
 
 
 def _discard(index: dict[At, set[K]], at: At, value: K) -> None:

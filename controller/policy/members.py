@@ -7,6 +7,8 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
+from controller import owners
+from controller.owners import Owner
 from controller.policy.rules import Origin, PodSet, PortName, Rule
 from kube.netpol import Direction
 from kube.objects import IPAddress, Pod
@@ -58,6 +60,12 @@ class Identity:
         for pod in self.pods.values():
             yield from addresses(pod)
 
+    def cells(self, direction: Direction) -> Iterator[Owner]:
+        """What it needs in the policy tables where rules of a direction name it."""
+        yield owners.peer(direction, self.id)
+        for ip in self.addresses():
+            yield owners.address(direction, ip)
+
 
 def addresses(pod: Pod) -> tuple[IPAddress, ...]:
     """The pod's own; none once it has ended: they may be another's by now."""
@@ -83,7 +91,7 @@ class Members:
     @property
     def used(self) -> bool:
         named = (*self.subject_of.values(), *self.peer_of.values(), *self.also_of.values())
-        return any(named) or any(self.isolating.values())
+        return any(named) or bool(self.isolating)
 
 
 @dataclass(eq=False)
@@ -109,3 +117,14 @@ class ActiveRule:
         yield from self.peers
         if self.also is not None:
             yield self.also
+
+    def cells(self) -> Iterator[Owner]:
+        """What it needs in the policy tables of a node of its subjects, beside the cells of the subjects."""
+        direction = self.rule.direction
+        yield owners.rule(direction, self.digest)
+        for network in self.rule.networks:
+            yield owners.network(direction, network)
+        for match in self.rule.ports or ():
+            yield owners.ports(direction, match)
+        for identity in (each for members in self.named for each in members.identities):
+            yield from identity.cells(direction)

@@ -16,6 +16,9 @@ from kube.selectors import EVERYTHING, Selector
 from openflow.match import PortMatch
 from openflow.net import IPNetwork
 
+ANYWHERE = ""
+"""The scope of what pods of every namespace are asked for."""
+
 
 class PortName(NamedTuple):
     """What a pod may call one of its ports; the protocol as Kubernetes writes it."""
@@ -39,6 +42,11 @@ class PodSet(NamedTuple):
     namespaces: Selector | None
     pods: Selector
     serving: Serving | None = None
+
+    @property
+    def scope(self) -> str:
+        """The namespace that such pods are in, or ANYWHERE."""
+        return ANYWHERE if self.namespaces is not None else self.namespace
 
 
 def everybody(serving: Serving) -> PodSet:
@@ -82,6 +90,13 @@ class Origin(NamedTuple):
 def subject_of(policy: NetworkPolicy) -> PodSet:
     """The pods that a policy is for."""
     return PodSet(policy.meta.namespace, None, policy.pods)
+
+
+def label_keys(policy: NetworkPolicy) -> set[tuple[str, str]]:
+    """The label keys that a policy mentions, each with the scope in which pods are asked for it."""
+    peers = (peer for rules in policy.rules.values() for rule in rules for peer in rule.peers or ())
+    sets = [subject_of(policy), *(_pod_set(policy, peer) for peer in peers if isinstance(peer, PodPeer))]
+    return {(which.scope, key) for which in sets for key in which.pods.keys}
 
 
 def port_names(policy: NetworkPolicy) -> frozenset[PortName]:

@@ -37,7 +37,6 @@ INGRESS = Side(Table.INGRESS_IDENTITY, Table.INGRESS_POLICY, Table.COMMIT, DstId
 Part = tuple[int, int, int]
 """A rule's conjunction, the clause (from 1), and the number of clauses."""
 
-
 MOST_PARTS = 4000
 """Rules that one flow can be a part of: a flow-mod has 64 KiB at most, and each takes 16 bytes. Of more, the first by
 number count, and the others allow nothing on that node: what cannot be said fails closed."""

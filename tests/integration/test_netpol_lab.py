@@ -3,6 +3,7 @@ through exactly where the NetworkPolicy reference says so; and what a policy doe
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from lab.lab import Lab, LabConfig
 NAME = f"t-netpol-{os.getpid()}"
 DEMO = Path(__file__).parents[2] / "examples" / "demo.yaml"
 PROBE_SECONDS = 0.4
+PATIENCE_SECONDS = 30.0
 AFTER = 30
 HTTP = 8080
 
@@ -88,7 +90,7 @@ def test_traffic_is_let_through_exactly_where_the_policies_say(lab: Lab, name: s
     """N26: what comes and goes takes effect, since each scenario follows another."""
     wanted = expected(lab, SCENARIOS[name])
     with in_force(lab, SCENARIOS[name]):
-        until(lambda: wrong(found(lab), wanted) == {}, f"{name}: {wrong(found(lab), wanted)}")
+        agrees(lab, wanted)
 
 
 @contextmanager
@@ -128,6 +130,13 @@ def expected(lab: Lab, policies: list[Obj]) -> dict[Way, tuple[bool, bool]]:
 def found(lab: Lab) -> dict[Way, tuple[bool, bool]]:
     cells = lab.reachability(timeout=PROBE_SECONDS)
     return {(each.source, each.target, each.version): (each.ping_ms is not None, each.http == "ok") for each in cells}
+
+
+def agrees(lab: Lab, wanted: dict[Way, tuple[bool, bool]]) -> None:
+    """Wait until all traffic is as wanted; what was last found to be different is told."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (different := wrong(found(lab), wanted)) != {}:
+        assert time.monotonic() < deadline, different
 
 
 def wrong(one: dict[Way, tuple[bool, bool]], two: dict[Way, tuple[bool, bool]]) -> dict[Way, Any]:
@@ -183,7 +192,7 @@ def test_n29_a_stream_and_enforcement_outlive_a_controller(lab: Lab) -> None:
     allow = policy("shop", "p", podSelector=labels(app="web"), ingress=[{"from": [WEB]}])
     with in_force(lab, [allow]):
         wanted = expected(lab, [allow])
-        until(lambda: wrong(found(lab), wanted) == {}, "the policy is in force")
+        agrees(lab, wanted)
         with stream(end(lab, "shop/web-1"), end(lab, "shop/web-2")) as traffic:
             traffic.wait_sent(AFTER)
             lab.kill(CONTROLLER)
@@ -202,7 +211,7 @@ def test_a_part_that_cannot_be_read_allows_nothing_and_an_event_names_it(lab: La
     readable = policy("shop", "odd", podSelector=labels(app="web"), ingress=[{"from": [CART]}])
     with in_force(lab, [made]):
         wanted = expected(lab, [readable])
-        until(lambda: wrong(found(lab), wanted) == {}, "the rest is in force")
+        agrees(lab, wanted)
         said = "NetworkPolicy shop/odd: spec.ingress[0].from[0].ipBlock.except[0] is '192.168.0.0/16'"
         assert any(each.startswith(said) for each in problems(lab, "PolicyPartIgnored"))
         told = lab.api.items("/api/v1/namespaces/shop/events")
