@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from controller.policy.names import NO_POLICIES, PolicyNames, policy_names
+from controller.policy.names import NO_POLICIES, PolicyNames, PolicyObjects
 from kube import wire
 from kube.annotations import NodeAnnotations
 from kube.client import ApiClient
@@ -47,13 +47,18 @@ class PodInfo:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Nodes by name, pods by `<namespace>/<name>`, names for what policies made, and what could not be learned, in
-    words."""
+    """Nodes by name, pods by `<namespace>/<name>`, what policies are about (None where they cannot be read), and what
+    could not be learned, in words."""
 
     nodes: Mapping[str, NodeInfo] = field(default_factory=dict)
     pods: Mapping[str, PodInfo] = field(default_factory=dict)
-    policy: PolicyNames = NO_POLICIES
+    objects: PolicyObjects | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def policy(self) -> PolicyNames:
+        """Names for what policies made."""
+        return NO_POLICIES if self.objects is None else self.objects.names
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -78,26 +83,24 @@ def look_up(endpoint: Endpoint) -> Directory:
     try:
         nodes = [*_read(api, NODES, parse_node_info, problems)]
         pods = [*_read(api, PODS, parse_pod, problems)]
-        policy = _policy_names(api, pods, problems)
+        objects = _policy_objects(api, pods, problems)
     except KubeError as e:
         return Directory(problems=(f"the Kubernetes API does not answer, so what it knows is missing: {e}",))
     finally:
         api.close()
     wired = [info for info in map(pod_info, pods) if info is not None]
-    return Directory({node.name: node for node in nodes}, {pod.key: pod for pod in wired}, policy, tuple(problems))
+    return Directory({node.name: node for node in nodes}, {pod.key: pod for pod in wired}, objects, tuple(problems))
 
 
-def _policy_names(api: ApiClient, pods: list[Pod], problems: list[str]) -> PolicyNames:
-    """Names for what policies made; none when the caller may not read policies, who may well read the rest."""
+def _policy_objects(api: ApiClient, pods: list[Pod], problems: list[str]) -> PolicyObjects | None:
+    """What policies are about; None when the caller may not read policies, who may well read the rest."""
     try:
-        return policy_names(
-            pods,
-            _read(api, NAMESPACES, parse_namespace, problems),
-            _read(api, NETWORK_POLICIES, parse_network_policy, problems),
-        )
+        namespaces = tuple(_read(api, NAMESPACES, parse_namespace, problems))
+        policies = tuple(_read(api, NETWORK_POLICIES, parse_network_policy, problems))
     except KubeError as e:
         problems.append(f"policies cannot be read, so their flows have no names: {e}")
-        return NO_POLICIES
+        return None
+    return PolicyObjects(tuple(pods), namespaces, policies)
 
 
 def parse_node_info(raw: bytes | msgspec.Raw) -> NodeInfo:

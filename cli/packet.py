@@ -13,7 +13,7 @@ START_TTL = 64
 
 _WORDS = {
     ("tcp", 4): "tcp", ("tcp", 6): "tcp6", ("udp", 4): "udp", ("udp", 6): "udp6",
-    ("icmp", 4): "icmp", ("icmp", 6): "icmp6",
+    ("sctp", 4): "sctp", ("sctp", 6): "sctp6", ("icmp", 4): "icmp", ("icmp", 6): "icmp6",
 }  # fmt: skip
 _ECHO = {4: (8, 0), 6: (128, 129)}
 """ICMP types of echo request and reply by IP version (RFC 792, RFC 4443)."""
@@ -21,7 +21,7 @@ _ECHO = {4: (8, 0), 6: (128, 129)}
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the client asks for: `tcp` or `udp` and the server's port, or `icmp` (an echo)."""
+    """What the client asks for: `tcp`, `udp` or `sctp` and the server's port, or `icmp` (an echo)."""
 
     protocol: str = "icmp"
     port: int = 0

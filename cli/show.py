@@ -1,12 +1,14 @@
-"""What the commands flows, nodes and pods do: look at the nodes, then write rows."""
+"""What the commands that look into a network do: look at the nodes, then write rows."""
 
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli import console, flows, nodes, pods, story
+from cli import console, explain, flows, nodes, pods, story
 from cli.errors import CliError
+from cli.explain import Explanation
 from cli.flows import Seen, Wanted
 from cli.layout import Column, Heading, Line, Row, heading, table
 from cli.pods import Selection
@@ -18,6 +20,8 @@ from cli.where import Where
 from ovsdb import appctl
 
 _AT_A_TIME = 8
+_SETTLES_SECONDS = 1.0
+"""How long after a change of policies the switches may still be behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,20 @@ def show_trace(where: Where, question: Question) -> bool:
     _write(story.columns(), story.rows(answer.legs))
     console.write([story.conclusion(answer.verdict)])
     return answer.verdict.delivered
+
+
+def show_explain(where: Where, question: explain.Question) -> Explanation:
+    """Write what the policies say of a connection; what was found. A difference is looked at twice: policies or flows
+    may just have changed."""
+    found = explain.explain(survey(where), question)
+    if not found.agrees:
+        time.sleep(_SETTLES_SECONDS)
+        found = explain.explain(survey(where), question)
+    console.write(explain.lines(found))
+    if not found.agrees:
+        wanted = "let through" if found.verdict.allowed else "drop"
+        console.warn(f"the policies say {wanted}, the switches do not; `weftctl trace` shows what they do")
+    return found
 
 
 def _write(columns: Iterable[Column], rows: Iterable[Row | Heading]) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from controller.policy.engine import Engine
 from controller.policy.members import ActiveRule, Identity
+from controller.policy.verdict import Known
 from kube.netpol import NetworkPolicy
 from kube.objects import Namespace, Pod
 from openflow.features import pod
@@ -45,26 +47,51 @@ class PolicyNames:
 NO_POLICIES = PolicyNames()
 
 
+@dataclass(frozen=True)
+class PolicyObjects:
+    """The objects that policies are about, as a cluster has them. Engine and names are made when they are first asked
+    for, and then kept: on a large cluster that takes a while."""
+
+    pods: tuple[Pod, ...]
+    namespaces: tuple[Namespace, ...]
+    policies: tuple[NetworkPolicy, ...]
+
+    @cached_property
+    def engine(self) -> Engine:
+        """An engine that has heard of everything."""
+        engine = Engine()
+        for namespace in self.namespaces:
+            engine.set_namespace(namespace)
+        for each in self.pods:
+            engine.set_pod(each)
+        engine.set_policies(self.policies)
+        return engine
+
+    @cached_property
+    def known(self) -> Known:
+        """The same, to judge connections by."""
+        return Known(self.engine, {each.meta.name: each.meta.labels for each in self.namespaces})
+
+    @cached_property
+    def names(self) -> PolicyNames:
+        """Names for everything in the switches of a cluster that has these objects."""
+        engine = self.engine
+        owners = {identity_owner(each): f"identity/{_title(each)}" for each in engine.identities.values()}
+        plain = [*map(rule_owner, engine.rules.values()), *map(address_owner, self.pods)]
+        plain += [network_owner(network) for _, network in engine.networks]
+        plain += [ports_owner(match) for _, match in engine.ports]
+        owners |= {name: name for name in plain}
+        return PolicyNames(
+            {cookie(Feature.POLICY, owner): shown for owner, shown in owners.items()},
+            {each.id: _title(each) for each in engine.identities.values()},
+        )
+
+
 def policy_names(
     pods: Iterable[Pod], namespaces: Iterable[Namespace], policies: Iterable[NetworkPolicy]
 ) -> PolicyNames:
     """Names for everything in the switches of a cluster that has these objects."""
-    engine = Engine()
-    for namespace in namespaces:
-        engine.set_namespace(namespace)
-    known = list(pods)
-    for each in known:
-        engine.set_pod(each)
-    engine.set_policies(policies)
-    owners = {identity_owner(each): f"identity/{_title(each)}" for each in engine.identities.values()}
-    plain = [*map(rule_owner, engine.rules.values()), *map(address_owner, known)]
-    plain += [network_owner(network) for _, network in engine.networks]
-    plain += [ports_owner(match) for _, match in engine.ports]
-    owners |= {name: name for name in plain}
-    return PolicyNames(
-        {cookie(Feature.POLICY, owner): shown for owner, shown in owners.items()},
-        {each.id: _title(each) for each in engine.identities.values()},
-    )
+    return PolicyObjects(tuple(pods), tuple(namespaces), tuple(policies)).names
 
 
 def _title(identity: Identity) -> str:

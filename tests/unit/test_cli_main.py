@@ -9,7 +9,7 @@ import pytest
 
 from cli.main import run
 
-COMMANDS = ("flows", "nodes", "pods", "trace", "lab")
+COMMANDS = ("explain", "flows", "nodes", "pods", "trace", "lab")
 LAB = ("up", "down", "status", "apply", "get", "exec", "reach", "kubeconfig")
 
 
