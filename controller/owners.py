@@ -24,6 +24,9 @@ class Kind(Enum):
     RULE = "rule"
     ADDRESS = "address"
 
+    # Of one member there is one object; an Enum's own hash is that of its name, worked out in Python each time.
+    __hash__ = object.__hash__
+
 
 class Owner(NamedTuple):
     """A unit of recomputation. `name` is whatever tells owners of one kind apart, and sorts: text, or for a cell of

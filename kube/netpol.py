@@ -34,6 +34,9 @@ class Direction(Enum):
     INGRESS = "Ingress"
     EGRESS = "Egress"
 
+    # Of one member there is one object; an Enum's own hash is that of its name, worked out in Python each time.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class PodPeer:

@@ -27,6 +27,9 @@ class Operator(Enum):
     EXISTS = "Exists"
     DOES_NOT_EXIST = "DoesNotExist"
 
+    # Of one member there is one object; an Enum's own hash is that of its name, worked out in Python each time.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Requirement:

@@ -78,7 +78,12 @@ def _instructions(flow: Flow) -> bytes:
     wires = b"".join([action.wire for action in actions])
     # Goto is an instruction of its own, behind the one that applies all the others.
     applied = len(wires) - (len(actions[-1].wire) if isinstance(actions[-1], Goto) else 0)
-    return _INSTRUCTION.pack(APPLY_ACTIONS, _INSTRUCTION.size + applied) + wires if applied else wires
+    return apply_actions(wires[:applied]) + wires[applied:] if applied else wires
+
+
+def apply_actions(wires: bytes) -> bytes:
+    """The instruction that applies these actions."""
+    return _INSTRUCTION.pack(APPLY_ACTIONS, _INSTRUCTION.size + len(wires)) + wires
 
 
 def cookie_of(body: bytes) -> int:

@@ -43,3 +43,11 @@ class Template:
                 raise SpecError(f"template: {name} takes {size} bytes, not {values.get(name)!r}")
         filled = self._form % tuple([values[name] for name in self._holes])
         return tuple([Encoded(filled[key], filled[body]) for key, body in self._flows])
+
+
+def cut(text: bytes, mark: bytes) -> tuple[bytes, bytes]:
+    """What is before a mark and what is behind it. Raises SpecError unless it is there exactly once."""
+    if text.count(mark) != 1:
+        raise SpecError(f"template: {mark.hex()} is {text.count(mark)} times in {text.hex()}, not once")
+    before, _, behind = text.partition(mark)
+    return before, behind

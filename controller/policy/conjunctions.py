@@ -13,7 +13,7 @@ class Conjunctions:
     by the whole digest has that number and the others the following ones: it does not matter who came first."""
 
     def __init__(self, changed: Callable[[ActiveRule], None]) -> None:
-        """`changed` is told of rules that get another number because one came or went."""
+        """`changed` is told of rules that got another number because one came or went."""
         self._changed = changed
         self._alike: dict[int, list[ActiveRule]] = {}
 
@@ -21,7 +21,9 @@ class Conjunctions:
         alike = self._alike.setdefault(_begin(rule), [])
         alike.append(rule)
         alike.sort(key=lambda each: each.digest)
-        self._tell(alike, alike.index(rule) + 1)
+        place = alike.index(rule)
+        self._number(alike, place)
+        self._tell(alike[place + 1 :])
 
     def remove(self, rule: ActiveRule) -> None:
         begin = _begin(rule)
@@ -30,15 +32,15 @@ class Conjunctions:
         del alike[place]
         if not alike:
             del self._alike[begin]
-        self._tell(alike, place)
+        self._number(alike, place)
+        self._tell(alike[place:])
 
-    def number(self, rule: ActiveRule) -> int:
-        """The rule's number, 1 to 2**32 - 1."""
-        begin = _begin(rule)
-        return (begin + self._alike[begin].index(rule)) % _ALL or 1
+    def _number(self, alike: list[ActiveRule], place: int) -> None:
+        for after, rule in enumerate(alike[place:], place):
+            rule.number = (_begin(rule) + after) % _ALL or 1
 
-    def _tell(self, alike: list[ActiveRule], place: int) -> None:
-        for rule in alike[place:]:
+    def _tell(self, rules: list[ActiveRule]) -> None:
+        for rule in rules:
             self._changed(rule)
 
 

@@ -32,6 +32,8 @@ from openflow.net import IPNetwork
 K = TypeVar("K")
 At = TypeVar("At")
 
+_NOBODY: tuple[None, None] = (None, None)
+
 
 class Engine:
     """Pods, namespaces and policies as rules see them. Changed by one thread, through its methods.
@@ -74,8 +76,14 @@ class Engine:
 
     def owner_of(self, ip: IPAddress) -> Pod | None:
         """The pod that has an address: of several that say so, the youngest."""
-        claims = [self._pods[key][0] for key in self._claims.get(ip, ())]
-        return max(claims, key=lambda pod: (str(pod.meta.created or ""), pod.meta.key), default=None)
+        return self.holder(ip)[0]
+
+    def holder(self, ip: IPAddress) -> tuple[Pod | None, Identity | None]:
+        """The pod that has an address, with its identity."""
+        claims = [self._pods[key] for key in self._claims.get(ip, ())]
+        if len(claims) == 1:
+            return claims[0]
+        return max(claims, key=lambda each: (str(each[0].meta.created or ""), each[0].meta.key), default=_NOBODY)
 
     def local(self, node: str) -> Iterable[Identity]:
         """Identities of the pods of a node."""

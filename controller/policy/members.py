@@ -50,6 +50,10 @@ class Identity:
     def of(cls, traits: Traits) -> "Identity":
         return cls(traits, traits.id, dict(traits.labels))
 
+    def is_isolated(self, direction: Direction) -> bool:
+        """Whether some policy selects these pods in a direction."""
+        return any(direction in members.isolating for members in self.sets)
+
     @property
     def isolated(self) -> set[Direction]:
         """The directions in which some policy selects these pods."""
@@ -97,7 +101,7 @@ class Members:
 @dataclass(eq=False)
 class ActiveRule:
     """A rule with the sets that it speaks of, the policies' rules that say it, and the nodes that run subjects of it,
-    by how many of its identities they run."""
+    by how many of its identities they run. `number` is its conjunction's, 1 to 2**32 - 1 (see `conjunctions`)."""
 
     rule: Rule
     subject: Members
@@ -105,6 +109,12 @@ class ActiveRule:
     also: Members | None
     origins: Counter[Origin] = field(default_factory=Counter)
     nodes: Counter[str] = field(default_factory=Counter)
+    number: int = 0
+
+    @cached_property
+    def clauses(self) -> int:
+        """How many clauses its conjunction has; the first is its subject, the last its ports."""
+        return 1 + self.rule.clauses
 
     @cached_property
     def digest(self) -> bytes:
