@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bench import cni_add, cni_add_storm, memory, port_ready, program, reconcile, throughput
+from bench import cni_add, cni_add_storm, memory, policy, port_ready, program, reconcile, throughput
 from bench.metric import Metric
 
 
@@ -25,4 +25,8 @@ CASES: Mapping[str, Case] = {
     "throughput": Case("TCP from pod to pod", throughput.run, 240),
     "memory": Case("what the daemons hold in the demo", memory.run, 120),
     "lab-20": Case("twenty nodes on one machine", memory.run_lab_20, 360),
+    "policy-xlarge": Case("policy flows of 100,000 pods in 25,000 namespaces", policy.xlarge, 300),
+    "policy-large-ns": Case("policy flows of 100 namespaces of 1,000 pods", policy.large_ns, 300),
+    "policy-all-all": Case("policy flows of 10,000 policies of everybody", policy.all_all, 300),
+    "policy-except": Case("policy flows of networks with exceptions", policy.excepted, 300),
 }
