@@ -10,10 +10,10 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 
 _CHUNK = 65536
 _STOP_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class Forwarder:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
+        self._carried: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
 
     def start(self) -> None:
@@ -38,20 +39,37 @@ class Forwarder:
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())  # at whose end the connections that are left are cancelled
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
-        servers = [await asyncio.start_server(self._carry, sock=listener) for listener in self._listeners]
+        accepting = [self._loop.create_task(self._accept(listener)) for listener in self._listeners]
         await self._stopped.wait()
-        for server in servers:
-            server.close()
+        await _cancelled(accepting)
+        await _cancelled(list(self._carried))  # all have begun, being in the loop's queue before this
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.CancelledError):  # the forwarder has ended; asyncio would report it as a mistake
-            try:
-                await self._join(reader, writer)
-            finally:
-                writer.close()
+    async def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            listener.setblocking(False)
+            while True:
+                try:
+                    client, _ = await self._loop.sock_accept(listener)
+                except OSError as e:
+                    log.warning("cannot accept a connection, trying again: %s", e)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                task = self._loop.create_task(self._carry(client))
+                self._carried.add(task)
+                task.add_done_callback(self._carried.discard)
+
+    async def _carry(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=client)
+        try:
+            await self._join(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        finally:
+            writer.close()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -63,6 +81,13 @@ class Forwarder:
             await asyncio.gather(_pump(reader, onward_writer), _pump(onward_reader, writer))
         finally:
             onward_writer.close()
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -144,3 +144,11 @@ def test_stopping_ends_connections_and_frees_the_address(echo: tuple[str, int]) 
         assert is_over(client)
     with socket.create_server(address):
         pass
+
+
+def test_a_connection_that_is_new_when_the_forwarder_stops_ends_too(echo: tuple[str, int]) -> None:
+    for _ in range(100):
+        forwarder, address = forwarding(echo)
+        with socket.create_connection(address, timeout=WAIT) as client:
+            forwarder.stop()
+            assert is_over(client)
