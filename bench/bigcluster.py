@@ -17,7 +17,7 @@ from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, AttachmentKey, PodPort, port_n
 
 NODE = "node-0"
 _BORN = datetime(2026, 1, 1, tzinfo=UTC)
-_FLOWS_PER_POD = 7
+_FLOWS_PER_POD = 8
 _SYSTEM = {GATEWAY_PORT: 60001, TUNNEL_PORT: 60002}
 
 

@@ -52,17 +52,20 @@ a cluster with a second node, *beta* ({example.BETA.pod_cidrs[0]}). The flows of
 
 **From pod to pod on one node.** *web* sends to *db*.
 
-1. **Classify** knows the port: the packet comes from a pod (`Src:=POD`), of this identity (`SrcIdentity`).
+1. **Classify** knows the port: the packet comes from a pod (`Src:=POD`).
 2. **SpoofGuard** lets it pass, because its source MAC and source address are the ones this port was given. Whatever
    a pod sends in another name ends here.
 3. **Neighbor** has nothing to say to a packet that is neither ARP nor neighbour discovery.
 4. **Conntrack** looks its connection up, and **ConntrackState** judges what was found: a packet that belongs to no
-   possible connection is dropped, one in the forward direction goes on. The **Service** and **Egress** tables have
-   no flows yet and pass it on; they are the places for whom the pod really talks to, and whether it may.
-5. **Route** finds *db* by its address: the packet gets the router's MAC as source and the MAC of *db* as
-   destination, its TTL goes down by one, and the port is noted in `OutPort`.
-6. **SourceNat** and the **Ingress** tables are the destination's side of Service and Egress, and empty too.
-7. **Commit** stores the connection if it is new, and **Output** sends the packet to `OutPort`.
+   possible connection is dropped, one in the forward direction goes on. The **Service** tables have no flows yet and
+   pass it on; they are the place for whom the pod really talks to.
+5. **SourceIdentity** says what kind of pod *web* is (`SrcIdentity`): not before Conntrack, where the packet starts
+   anew and might meet tables that are younger than what it carries. The **Egress** tables say whether it may send
+   this. They have flows where policies select *web*, and pass the packet on where none does.
+6. **Route** finds *db* by its address: the packet gets the router's MAC as source and the MAC of *db* as
+   destination, its TTL goes down by one, and the port is noted in `OutPort`. **SourceNat** has no flows yet.
+7. The **Ingress** tables say whether *db* may receive it.
+8. **Commit** stores the connection if it is new, and **Output** sends the packet to `OutPort`.
 
 The answer of *db* takes the same way, with two short cuts: ConntrackState sees that it is a reply
 (`Direction:=REPLY`) and sends it to Route directly, and IngressIdentity passes it on to Commit. The forward direction

@@ -30,18 +30,19 @@ class Table(IntEnum):
     CONNTRACK_STATE = 4
     SERVICE = 5
     SERVICE_ENDPOINT = 6
-    EGRESS_IDENTITY = 7
-    EGRESS_ADMIN = 8
-    EGRESS_POLICY = 9
-    EGRESS_BASELINE = 10
-    ROUTE = 11
-    SOURCE_NAT = 12
-    INGRESS_IDENTITY = 13
-    INGRESS_ADMIN = 14
-    INGRESS_POLICY = 15
-    INGRESS_BASELINE = 16
-    COMMIT = 17
-    OUTPUT = 18
+    SOURCE_IDENTITY = 7
+    EGRESS_IDENTITY = 8
+    EGRESS_ADMIN = 9
+    EGRESS_POLICY = 10
+    EGRESS_BASELINE = 11
+    ROUTE = 12
+    SOURCE_NAT = 13
+    INGRESS_IDENTITY = 14
+    INGRESS_ADMIN = 15
+    INGRESS_POLICY = 16
+    INGRESS_BASELINE = 17
+    COMMIT = 18
+    OUTPUT = 19
 
     @property
     def title(self) -> str:
@@ -87,7 +88,7 @@ def _spec(table: Table, miss: Miss, job: str, *matches: Field) -> TableSpec:
 
 
 PIPELINE: tuple[TableSpec, ...] = (
-    _spec(Table.CLASSIFY, Miss.DROP, "where from: a pod port (load its identity), tunnel, gateway",
+    _spec(Table.CLASSIFY, Miss.DROP, "where from: a pod port, tunnel, gateway",
           oxm.IN_PORT, oxm.TUN_ID),
     _spec(Table.SPOOF_GUARD, Miss.DROP, "a sender uses only its own MAC and IPs, in ARP too",
           oxm.IN_PORT, oxm.ETH_SRC, *_SRC_IP, *_ARP, *_TUNNEL, *_bits(Src)),
@@ -101,8 +102,10 @@ PIPELINE: tuple[TableSpec, ...] = (
           *_DST_IP, oxm.IP_PROTO, *_PORTS, *_bits(Src)),
     _spec(Table.SERVICE_ENDPOINT, Miss.NEXT, "chosen endpoint → commit with DNAT",
           oxm.ETH_TYPE, oxm.IP_PROTO, *_bits(Dst)),
+    _spec(Table.SOURCE_IDENTITY, Miss.DROP, "a pod port → source identity; who else sends is not judged here",
+          oxm.IN_PORT, *_bits(Src)),
     _spec(Table.EGRESS_IDENTITY, Miss.NEXT, "destination IP → destination identity, of what pods here send",
-          *_DST_IP, *_bits(Src)),
+          *_DST_IP),
     _spec(Table.EGRESS_ADMIN, Miss.NEXT, "ClusterNetworkPolicy, Admin tier, source side", *_POLICY, *_PEERS),
     _spec(Table.EGRESS_POLICY, Miss.NEXT, "NetworkPolicy, source side", *_POLICY, *_PEERS),
     _spec(Table.EGRESS_BASELINE, Miss.NEXT, "ClusterNetworkPolicy, Baseline tier, source side",

@@ -123,10 +123,10 @@ def _conntrack() -> Iterator[Flow]:
 def _policy() -> Iterator[Flow]:
     # Only a pod of this node is judged as a source here, and only a pod of this node as a destination.
     for source in (Src.TUNNEL, Src.GATEWAY):
-        yield _add(Table.EGRESS_IDENTITY, HIGH, where(source), do=(Goto(Table.ROUTE),))
+        yield _add(Table.SOURCE_IDENTITY, NORMAL, where(source), do=(Goto(Table.ROUTE),))
     for target in (Dst.TUNNEL, Dst.GATEWAY):
         yield _add(Table.INGRESS_IDENTITY, HIGH, where(target), do=(Goto(Table.COMMIT),))
-    # Classify knows who it is.
+    # SourceIdentity knows who it is.
     yield _add(Table.INGRESS_IDENTITY, NORMAL, where(Src.POD), do=(Goto(Table.INGRESS_ADMIN),))
 
 

@@ -35,8 +35,12 @@ def owner(namespace: str, name: str) -> str:
 
 def flows(pod: LocalPod) -> Iterator[Flow]:
     mark = cookie(Feature.POD, owner(pod.namespace, pod.name))
-    known = (load(Src.POD), load(SrcIdentity(pod.identity)), Goto(Table.SPOOF_GUARD))
-    yield flow(Table.CLASSIFY, NORMAL, (in_port(pod.port),), known, cookie=mark)
+    here = (load(Src.POD), Goto(Table.SPOOF_GUARD))
+    yield flow(Table.CLASSIFY, NORMAL, (in_port(pod.port),), here, cookie=mark)
+    # Not in Classify: a register that is loaded before connection tracking is kept with the packet through it, and
+    # the tables behind may be of another moment, in which nobody is called that any more.
+    known = (load(SrcIdentity(pod.identity)), Goto(Table.EGRESS_IDENTITY))
+    yield flow(Table.SOURCE_IDENTITY, NORMAL, (in_port(pod.port),), known, cookie=mark)
     for address in pod.ips:
         yield from _address(pod, address, mark)
 

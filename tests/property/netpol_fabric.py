@@ -13,6 +13,7 @@ from kube.netpol import parse_network_policy
 from kube.objects import parse_namespace, parse_pod
 from openflow.decode import decode
 from openflow.simulate import Fabric, Guest, Host, Switch, Tunnel
+from openflow.tables import Table
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, AttachmentKey, PodPort
 
 PARSERS = {"namespaces": parse_namespace, "pods": parse_pod, "policies": parse_network_policy}
@@ -71,15 +72,30 @@ def flows_on(cluster, name):
     return found
 
 
-def fabric(raw, names):
+def fabric(raw, names, entered=None):
+    """`entered`: the cluster as it was when packets were in the tables up to connection tracking, if not the same."""
     cluster = told(raw, names)
     assert {dpid(name) for name in names} == set(cluster.membership.by_datapath())
-    return Fabric.of(_switch(cluster, raw, name, number) for number, name in enumerate(names, start=1))
+    held = {name: _held(cluster, name) for name in names}
+    if entered is not None:
+        held = {name: _changing(_held(told(entered, names), name), held[name]) for name in names}
+    return Fabric.of(_switch(held[name], entered or raw, name, number) for number, name in enumerate(names, start=1))
 
 
-def _switch(cluster, raw, name, number):
+def _held(cluster, name):
+    return [decode(flow) for flow in flows_on(cluster, name).values()]
+
+
+def _changing(before, after):
+    """What a packet meets that connection tracking takes from the flows of one moment to those of the next."""
+    return [each for each in before if each.table <= Table.CONNTRACK] + [
+        each for each in after if each.table > Table.CONNTRACK
+    ]
+
+
+def _switch(held, raw, name, number):
     gateway = Host(f"node/{name}", (ip_address(f"10.1.{number}.1"), ip_address(f"fd00:1:{number}::1")))
     ports = {SYSTEM[TUNNEL_PORT]: Tunnel((ip_address(f"192.0.2.{number}"),)), SYSTEM[GATEWAY_PORT]: gateway}
     for each in ports_on(raw, name):
         ports[each.number] = Guest(f"{each.namespace}/{each.pod}", each.mac, each.ips)
-    return Switch(name, [decode(flow) for flow in flows_on(cluster, name).values()], ports)
+    return Switch(name, held, ports)

@@ -4,24 +4,50 @@ Every pair of pods and every outside address, both families, TCP, UDP and SCTP a
 ends, and ICMP.
 """
 
+from copy import deepcopy
 from itertools import product
 
 import netpol_fabric
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netpol_oracle import allowed
-from netpol_strategies import BOUNDARIES, NODES, OUTSIDE, PORTS, clusters
+from netpol_strategies import BOUNDARIES, NODES, OUTSIDE, PORTS, clusters, labels
 
 TRAFFIC = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
+TRAFFIC_TO_ANY = [*product(TRAFFIC, PORTS), ("ICMP", 0)]
 
 
 @settings(max_examples=300)
 @given(clusters(), st.sampled_from((4, 6)), st.randoms(use_true_random=False))
 def test_flows_allow_exactly_what_the_policies_say(cluster, family, random):
-    fabric = netpol_fabric.fabric(cluster, NODES)
+    _assert_exact(netpol_fabric.fabric(cluster, NODES), cluster, family, {*PORTS, *random.sample(BOUNDARIES, 2)})
+
+
+@settings(max_examples=150)
+@given(clusters(), st.data(), st.sampled_from((4, 6)))
+def test_a_packet_that_is_between_two_tables_when_the_flows_change_is_judged_by_the_new_ones(before, data, family):
+    """Connection tracking takes the packet out and puts it in again: what it carries then is of the moment before."""
+    after = {kind: deepcopy(objects) for kind, objects in before.items()}
+    for each in after["pods"]:
+        each["metadata"]["labels"] = data.draw(labels)
+    after["policies"] = data.draw(clusters())["policies"]
+    _assert_exact(netpol_fabric.fabric(after, NODES, entered=before), after, family, PORTS)
+
+
+@settings(max_examples=100)
+@given(clusters(), st.sampled_from((4, 6)))
+def test_a_packet_of_a_pod_that_is_gone_by_then_goes_nowhere(before, family):
+    *rest, gone = before["pods"]
+    after = before | {"pods": rest}
+    fabric = netpol_fabric.fabric(after, NODES, entered=before)
+    for target in [*map(_using(family), after["pods"]), *OUTSIDE[family]]:
+        for protocol, port in TRAFFIC_TO_ANY:
+            assert not _send(fabric, gone, target, protocol, port).delivered
+
+
+def _assert_exact(fabric, cluster, family, ports):
     running = [pod for pod in cluster["pods"] if pod["status"]["phase"] == "Running"]
     ends = [*map(_using(family), running), *OUTSIDE[family]]
-    ports = {*PORTS, *random.sample(BOUNDARIES, 2)}
     for source, target in product(ends, ends):
         if source is target or not (isinstance(source, dict) or isinstance(target, dict)):
             continue

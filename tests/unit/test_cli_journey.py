@@ -107,7 +107,7 @@ def test_the_underlay_does_not_count_as_a_way_out() -> None:
 def test_a_flow_is_called_by_its_names() -> None:
     first = leg("same_node").passes[0].hits[0]
     assert leg("same_node").words(first) == Columns(
-        "Classify", "40000", "in_port=web-1a2b3c", "Src:=POD, SrcIdentity:=0x77eb, →SpoofGuard", "pod/shop/web"
+        "Classify", "40000", "in_port=web-1a2b3c", "Src:=POD, →SpoofGuard", "pod/shop/web"
     )
 
 

@@ -16,16 +16,19 @@ def test_a_delivery_on_one_node() -> None:
     lines = [" ".join(line.split()) for line in _story("same_node")]
     assert lines == [
         "alpha, in by web-1a2b3c",
-        "Classify pod/shop/web in_port=web-1a2b3c Src:=POD, SrcIdentity:=0x77eb, →SpoofGuard",
+        "Classify pod/shop/web in_port=web-1a2b3c Src:=POD, →SpoofGuard",
         "SpoofGuard pod/shop/web in_port=web-1a2b3c, eth_src=0e:00:0a:0a:00:05, ip_src=10.10.0.5 →Neighbor",
         "Neighbor: nothing to do",
         "Conntrack pipeline ip ct(zone=IPV4, →ConntrackState, nat)",
         "conntrack says: new",
-        "ConntrackState, Service, ServiceEndpoint, EgressIdentity, EgressAdmin, EgressPolicy, EgressBaseline:"
-        " nothing to do",
+        "ConntrackState, Service, ServiceEndpoint: nothing to do",
+        "SourceIdentity pod/shop/web in_port=web-1a2b3c SrcIdentity:=0x77eb, →EgressIdentity",
+        "EgressIdentity, EgressAdmin, EgressPolicy, EgressBaseline: nothing to do",
         "Route pod/shop/db ip_dst=10.10.0.6 eth_src:=router, eth_dst:=0e:00:0a:0a:00:06, dec_ttl, Dst:=POD,"
         " DstIdentity:=0xdb, OutPort:=db-4d5e6f, →SourceNat",
-        "SourceNat, IngressIdentity, IngressAdmin, IngressPolicy, IngressBaseline: nothing to do",
+        "SourceNat: nothing to do",
+        "IngressIdentity pipeline Src=POD →IngressAdmin",
+        "IngressAdmin, IngressPolicy, IngressBaseline: nothing to do",
         "Commit pipeline ct=+new+trk, ip ct(commit, zone=IPV4), →Output",
         "Output pipeline Dst=POD output(OutPort)",
         "out by db-4d5e6f",

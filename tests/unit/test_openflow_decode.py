@@ -96,7 +96,7 @@ def test_a_variant_that_weft_has_no_value_for_is_kept_raw(action):
 
 def test_unknown_instructions_are_kept():
     write_metadata = "0002 0018 00000000 0000000000000001 ffffffffffffffff"
-    read = flow(instructions=f"{write_metadata} 0001 0008 0b 000000")
+    read = flow(instructions=f"{write_metadata} 0001 0008 0c 000000")
     assert read.actions == (RawInstruction(bytes.fromhex(write_metadata)), Goto(Table.ROUTE))
 
 

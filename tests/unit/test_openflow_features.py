@@ -116,13 +116,14 @@ def test_ports_that_do_not_exist_yet_have_no_flows():
 
 def test_a_pod_sends_as_itself_only_and_is_reached_by_its_addresses():
     assert listing(pod.flows(example.WEB)) == lines("""
-        Classify 40000 [in_port=web-1a2b3c] Src:=POD, SrcIdentity:=0x77eb, →SpoofGuard
+        Classify 40000 [in_port=web-1a2b3c] Src:=POD, →SpoofGuard
         SpoofGuard 50000 [in_port=web-1a2b3c, eth_src=0e:00:0a:0a:00:05, arp_spa=10.10.0.5, arp_tpa=10.10.0.5,
             arp_sha=0e:00:0a:0a:00:05] drop
         SpoofGuard 40000 [in_port=web-1a2b3c, eth_src=0e:00:0a:0a:00:05, ip_src=10.10.0.5] →Neighbor
         SpoofGuard 40000 [in_port=web-1a2b3c, eth_src=0e:00:0a:0a:00:05, arp_spa=10.10.0.5,
             arp_sha=0e:00:0a:0a:00:05] →Neighbor
         SpoofGuard 40000 [in_port=web-1a2b3c, eth_src=0e:00:0a:0a:00:05, ip_src=fd10::5] →Neighbor
+        SourceIdentity 40000 [in_port=web-1a2b3c] SrcIdentity:=0x77eb, →EgressIdentity
         Route 40000 [ip_dst=10.10.0.5] eth_src:=router, eth_dst:=0e:00:0a:0a:00:05, dec_ttl, Dst:=POD,
             DstIdentity:=0x77eb, OutPort:=web-1a2b3c, →SourceNat
         Route 40000 [ip_dst=fd10::5] eth_src:=router, eth_dst:=0e:00:0a:0a:00:05, dec_ttl, Dst:=POD,

@@ -124,7 +124,7 @@ def test_a_group_that_weft_would_not_make_is_a_decode_error(body):
 def test_text_for_ovs_ofctl():
     assert ofctl_group(SERVICE) == (
         "group_id=7,type=select,"
-        "bucket=bucket_id:1,weight:3,actions=ct(commit,zone=65284,table=7,nat(dst=10.10.0.5:8080)),"
+        "bucket=bucket_id:1,weight:3,actions=ct(commit,zone=65284,table=8,nat(dst=10.10.0.5:8080)),"
         "bucket=bucket_id:4,weight:1,actions=output:2"
     )
     assert ofctl_group(COPY) == (

@@ -127,7 +127,7 @@ def test_matches(term, text):
         (Conjunction(7, 1, 2), "conjunction(7,1/2)"),
         (Group(5), "group:5"),
         (Meter(5), "meter:5"),
-        (Goto(Table.OUTPUT), "goto_table:18"),
+        (Goto(Table.OUTPUT), "goto_table:19"),
         (RawAction(bytes.fromhex("0011000881000000")), "action(0x0011000881000000)"),
         (RawInstruction(bytes.fromhex("00010008c8000000")), "instruction(0x00010008c8000000)"),
     ],
@@ -138,5 +138,5 @@ def test_actions(action, text):
 
 def test_actions_keep_their_order():
     assert (
-        actions(DEC_TTL, load(Dst.POD), Goto(Table.SOURCE_NAT)) == "dec_ttl,set_field:0x10/0xf0->reg0,goto_table:12"
+        actions(DEC_TTL, load(Dst.POD), Goto(Table.SOURCE_NAT)) == "dec_ttl,set_field:0x10/0xf0->reg0,goto_table:13"
     )

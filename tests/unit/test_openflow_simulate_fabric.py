@@ -198,7 +198,7 @@ def test_the_end_is_told_in_one_line(sim):
 
 def test_the_whole_way_is_told_by_name(sim):
     lines = str(sim.send("shop/web", "shop/db", tcp=80)).splitlines()
-    assert lines[0] == "alpha: Classify 40000 [in_port=web] Src:=POD, SrcIdentity:=0x100, →SpoofGuard (pod/shop/web)"
+    assert lines[0] == "alpha: Classify 40000 [in_port=web] Src:=POD, →SpoofGuard (pod/shop/web)"
     assert len(lines) == len(Table) + 1
     assert "SpoofGuard no match" in str(sim.send("shop/web", "shop/db", tcp=80, from_ip="10.10.0.9"))
 
