@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -37,7 +37,7 @@ class Lost:
 
 
 @dataclass
-class _Lane:
+class Lane:
     """Datagrams of one direction and family."""
 
     name: str
@@ -73,13 +73,11 @@ class _Lane:
 
 
 class Stream:
-    """Numbered datagrams every 10 ms, both ways between two pods and over every family, from `start` to `stop`.
+    """Numbered datagrams every `interval` seconds in every lane, from `start` to `stop`."""
 
-    Both directions use one pair of ports, so that each is the other's reply.
-    """
-
-    def __init__(self, lanes: Sequence[_Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], interval: float = INTERVAL) -> None:
         self._lanes = lanes
+        self._interval = interval
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream")
 
@@ -118,7 +116,7 @@ class Stream:
             for lane in self._lanes:
                 lane.tick()
                 lane.drain()
-            due = max(due + INTERVAL, time.monotonic())
+            due = max(due + self._interval, time.monotonic())
             self._stopping.wait(max(0.0, due - time.monotonic()))
         self._settle()
 
@@ -141,7 +139,8 @@ class End:
 
 @contextmanager
 def stream(one: End, other: End) -> Iterator[Stream]:
-    """A stream that flows already: what the network has to learn first is not counted as lost."""
+    """A stream both ways and over every family, which flows already: what the network has to learn first is not
+    counted as lost. Both directions use one pair of ports, so that each is the other's reply."""
     with ExitStack() as stack:
         made = Stream(list(_lanes(one, other, stack)))
         _warm_up(made)
@@ -152,19 +151,39 @@ def stream(one: End, other: End) -> Iterator[Stream]:
             made.stop()
 
 
-def _lanes(one: End, other: End, stack: ExitStack) -> Iterator[_Lane]:
+@contextmanager
+def one_way(pairs: Iterable[tuple[End, End]], interval: float) -> Iterator[dict[str, Lane]]:
+    """A datagram every `interval` seconds from one end to the other of each pair, over every family."""
+    with ExitStack() as stack:
+        lanes: dict[str, Lane] = {}
+        for port, (one, other) in enumerate(pairs, start=_PORT):
+            for here, there in zip(one.ips, other.ips, strict=True):
+                left, right = (
+                    stack.enter_context(_udp(e.namespace, ip, port)) for e, ip in ((one, here), (other, there))
+                )
+                name = f"{one.name} → {other.name} IPv{ip_address(here).version}"
+                lanes[name] = Lane(name, left, right, (there, port))
+        made = Stream([*lanes.values()], interval)
+        made.start()
+        try:
+            yield lanes
+        finally:
+            made.stop()
+
+
+def _lanes(one: End, other: End, stack: ExitStack) -> Iterator[Lane]:
     for here, there in zip(one.ips, other.ips, strict=True):
         left, right = (stack.enter_context(_udp(end.namespace, ip)) for end, ip in ((one, here), (other, there)))
         version = ip_address(here).version
-        yield _Lane(f"{one.name}>{other.name} IPv{version}", left, right, (there, _PORT))
-        yield _Lane(f"{other.name}>{one.name} IPv{version}", right, left, (here, _PORT))
+        yield Lane(f"{one.name}>{other.name} IPv{version}", left, right, (there, _PORT))
+        yield Lane(f"{other.name}>{one.name} IPv{version}", right, left, (here, _PORT))
 
 
-def _udp(namespace: Path, ip: str) -> socket.socket:
+def _udp(namespace: Path, ip: str, port: int = _PORT) -> socket.socket:
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     made = netns.run_in(namespace, lambda: socket.socket(family, socket.SOCK_DGRAM))
     made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-    made.bind((ip, _PORT))
+    made.bind((ip, port))
     made.setblocking(False)
     return made
 
