@@ -76,14 +76,14 @@ class PolicyObjects:
     def names(self) -> PolicyNames:
         """Names for everything in the switches of a cluster that has these objects."""
         engine = self.engine
-        owners = {identity_owner(each): f"identity/{_title(each)}" for each in engine.identities.values()}
+        owners = {identity_owner(each): f"identity/{identity_title(each)}" for each in engine.identities.values()}
         plain = [*map(rule_owner, engine.rules.values()), *map(address_owner, self.pods)]
         plain += [network_owner(network) for _, network in engine.networks]
         plain += [ports_owner(match) for _, match in engine.ports]
         owners |= {name: name for name in plain}
         return PolicyNames(
             {cookie(Feature.POLICY, owner): shown for owner, shown in owners.items()},
-            {each.id: _title(each) for each in engine.identities.values()},
+            {each.id: identity_title(each) for each in engine.identities.values()},
         )
 
 
@@ -94,7 +94,7 @@ def policy_names(
     return PolicyObjects(tuple(pods), tuple(namespaces), tuple(policies)).names
 
 
-def _title(identity: Identity) -> str:
+def identity_title(identity: Identity) -> str:
     """As people know it: `shop[app=web]`."""
     words = [f"{key}={value}" for key, value in identity.traits.labels]
     words += (f"{port.name}={number}/{port.protocol}" for port, number in identity.traits.ports)
