@@ -69,7 +69,7 @@ def flow_count(cluster: BigCluster) -> int:
     core = Core()
     for event in cluster.events():
         list(core.handle(event))
-    return core.flow_count(NODE)
+    return core.flow_counts(NODE).total()
 
 
 def _pod(port: PodPort) -> Pod:

@@ -1,13 +1,14 @@
 """What the core asks its edges to do, and what they tell it. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.bridge import BridgeState
 from kube.changes import Change as KubeChange
 from kube.membership import Problem
 from openflow.codec import Change as FlowChange
+from openflow.fields import Disposition
 from ovsdb.rows import PodPort
 
 
@@ -39,10 +40,11 @@ class SwitchDown:
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """A switch's flows, key → body."""
+    """A switch's flows, key → body, and how many packets those of Commit have met since the switch has them."""
 
     session: Session
     flows: Mapping[bytes, bytes]
+    packets: Mapping[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,14 @@ class SendFlows:
 
 
 @dataclass(frozen=True, slots=True)
+class CountDenied:
+    """How many packets policies have denied on a node, by side, since its switch has the flows that count them."""
+
+    node: str
+    packets: Mapping[Disposition, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """Close a peer's session."""
 
@@ -166,4 +176,4 @@ class Report:
     problem: Problem
 
 
-Command = Watch | Unwatch | ReadFlows | SendFlows | Refuse | Announce | Report
+Command = Watch | Unwatch | ReadFlows | SendFlows | CountDenied | Refuse | Announce | Report

@@ -5,14 +5,14 @@ listed and its own database has been read. Until then its switch keeps what it h
 again changes nothing that is right.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 from controller import commands as c
 from controller.cluster import Cluster, Dirty
-from controller.flows import flows
+from controller.flows import denied, flows
 from controller.owners import Kind, Owner
 from controller.plan import PlanError, settle
 from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
@@ -67,9 +67,9 @@ class Core:
         """Phase of each member node's switch."""
         return {name: self._peers[name].switch.phase for name in self.cluster.membership.nodes}
 
-    def flow_count(self, node: str) -> int:
-        """Flows that the node's switch should hold."""
-        return len(self._peers[node].switch.plan.desired)
+    def flow_counts(self, node: str) -> Counter[int]:
+        """How many flows the node's switch should hold, by table."""
+        return self._peers[node].switch.plan.by_table
 
     @singledispatchmethod
     def handle(self, event: c.Event) -> Iterator[c.Command]:
@@ -158,6 +158,7 @@ class Core:
             return
         peer = self._peers[node]
         yield from self._reports.tell("foreign flows", node, foreign_flows(node, event.flows))
+        yield c.CountDenied(node, denied(event.packets))
         repair = peer.switch.known and not peer.switch.unconfirmed
         send, confirmed = peer.switch.dumped(event.flows)
         peer.due = self._now + (self._patience.retry if peer.switch.plan.left_out else self._patience.audit)

@@ -1,6 +1,6 @@
 """The flows of an owner on a node's bridge: a pure function of the cluster's state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from controller.cluster import Cluster
 from controller.owners import Kind, Owner
@@ -9,7 +9,7 @@ from controller.policy.members import UNKNOWN
 from kube.membership import NodeFacts
 from openflow.codec import Encoded, encode
 from openflow.features import base, node, pod
-from openflow.fields import OfPort
+from openflow.fields import Disposition, OfPort
 from openflow.flow import Flow
 from openflow.net import gateway_address
 
@@ -26,6 +26,17 @@ def flows(cluster: Cluster, where: str, owner: Owner) -> tuple[Encoded, ...]:
     if owner.kind is Kind.PORT:
         return _port_flows(cluster, where, owner.name)
     return cell_flows(cluster.policy, where, owner)
+
+
+_DENYING = {encode(flow).key: side for side in base.DENIED for flow in base.denying(side)}
+
+
+def denied(packets: Mapping[bytes, int]) -> dict[Disposition, int]:
+    """How many packets each side has denied on a switch, from the counters of its flows by key."""
+    counts = dict.fromkeys(base.DENIED, 0)
+    for key, side in _DENYING.items():
+        counts[side] += packets.get(key, 0)
+    return counts
 
 
 def _node_flows(cluster: Cluster, where: str, name: str) -> Iterator[Flow]:

@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import singledispatchmethod
 from weakref import WeakKeyDictionary
@@ -34,6 +34,7 @@ from kube.membership import Problem
 from kube.reflector import Reflector
 from kube.resources import NAMESPACES, NETWORK_POLICIES, NODES, PODS
 from openflow.channel import ChangeApplied, ChannelEvent, FlowsDumped, Listener, SwitchConnected, SwitchGone
+from openflow.tables import Table
 
 log = logs.get("weft.controller")
 
@@ -115,7 +116,7 @@ class Controller:
         except Exception:
             # One event's defect must not end the programming of all nodes.
             log.exception("event failed", kind=type(taken).__name__)
-        self._metrics.handling.labels(type(taken).__name__).observe(time.monotonic() - started)
+        self._metrics.handling.labels(event_name(taken)).observe(time.monotonic() - started)
 
     def _carry_out(self, command: c.Command) -> None:
         try:
@@ -135,8 +136,7 @@ class Controller:
     @_do.register
     def _unwatch(self, command: c.Unwatch) -> None:
         self._nodes.unwatch(command.node)
-        with suppress(KeyError):
-            self._metrics.flows.remove(command.node)
+        self._metrics.forget(command.node)
 
     @_do.register
     def _announce(self, command: c.Announce) -> None:
@@ -159,6 +159,10 @@ class Controller:
         log.info(
             "flows sent", node=command.node, added=len(change.add), deleted=len(change.delete), repair=command.repair
         )
+
+    @_do.register
+    def _count_denied(self, command: c.CountDenied) -> None:
+        self._metrics.count_denied(command.node, command.packets)
 
     @_do.register
     def _refuse(self, command: c.Refuse) -> None:
@@ -199,9 +203,9 @@ class Controller:
                 self._metrics.connected.dec()
                 log.info("switch gone", datapath=f"{session.datapath_id:016x}")
                 self._queue.put(c.SwitchDown(session))
-            case FlowsDumped(session, flows):
+            case FlowsDumped(session, flows, packets):
                 self._metrics.reading.observe(self._waits.end(session, time.monotonic()))
-                self._queue.put(c.Dumped(session, flows))
+                self._queue.put(c.Dumped(session, flows, packets))
             case ChangeApplied(session, failures):
                 self._metrics.programming.observe(self._waits.end(session, time.monotonic()))
                 self._queue.put(c.Applied(session, tuple(c.FlowRefused(f.key, f.reason) for f in failures)))
@@ -210,8 +214,16 @@ class Controller:
         cluster = self._core.cluster
         self._metrics.nodes.set(len(cluster.membership.nodes))
         self._metrics.pods.set(len(cluster.pods))
+        self._metrics.policies.set(len(cluster.policy.policies))
+        self._metrics.identities.set(len(cluster.policy.identities))
+        self._metrics.rules.set(len(cluster.policy.rules))
+        tables: Counter[int] = Counter()
         for node in cluster.bridges:
-            self._metrics.flows.labels(node).set(self._core.flow_count(node))
+            by_table = self._core.flow_counts(node)
+            self._metrics.flows.labels(node).set(by_table.total())
+            tables += by_table
+        for table in Table:
+            self._metrics.tables.labels(table.title).set(tables[table])
 
     def _live(self) -> Sequence[str]:
         silence = time.monotonic() - self._beat
@@ -222,6 +234,12 @@ class Controller:
 
     def _ready(self) -> Sequence[str]:
         return [f"{kind} objects have not been listed yet" for kind in sorted(KINDS - self._core.listed)]
+
+
+def event_name(event: c.Event) -> str:
+    """What an event is called in metrics: with one of the Kubernetes API, its kind of object goes first."""
+    name = type(event).__name__
+    return f"{event.kind}{name}" if isinstance(event, KubeChange) else name
 
 
 def about(problem: Problem) -> About:

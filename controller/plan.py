@@ -1,5 +1,6 @@
 """The flows a node's switch should have, and what changed since the switch was last told."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
 from controller.owners import Owner
@@ -45,6 +46,14 @@ class NodePlan:
         self._by_owner: dict[Owner, tuple[Encoded, ...]] = {}
         self._before: dict[bytes, bytes | None] = {}
         self._refused: dict[bytes, bytes] = {}
+        self._by_table: Counter[int] | None = None
+
+    @property
+    def by_table(self) -> Counter[int]:
+        """Number of flows in each table."""
+        if self._by_table is None:
+            self._by_table = Counter([key[0] for key in self.desired])
+        return self._by_table
 
     @property
     def owners(self) -> Set[Owner]:
@@ -73,6 +82,7 @@ class NodePlan:
         with each other or with another owner's."""
         fresh = {owner: tuple(each) for owner, each in flows.items()}
         self._check(fresh)
+        self._by_table = None
         for owner in fresh:
             for key, _ in self._by_owner.pop(owner, ()):
                 self._before.setdefault(key, self.desired[key])

@@ -68,15 +68,24 @@ class SetField(Action):
 
 @dataclass(frozen=True, slots=True)
 class Copy(Action):
-    """Copy a whole field into one of the same width (OFPAT_COPY_FIELD)."""
+    """Copy a whole field into one of the same width, or the lowest `bits` of one into those of another
+    (OFPAT_COPY_FIELD)."""
 
     source: Field
     target: Field
+    bits: int | None = None
+
+    @property
+    def width(self) -> int:
+        """How many bits it copies."""
+        return self.source.bits if self.bits is None else self.bits
 
     def encode(self) -> bytes:
-        if self.source.bits != self.target.bits:
+        if self.bits is None and self.source.bits != self.target.bits:
             raise SpecError(f"copy {self.source.name} to {self.target.name}: the widths differ")
-        size = self.source.bits.to_bytes(2, "big")
+        if not 0 < self.width <= min(self.source.bits, self.target.bits):
+            raise SpecError(f"copy {self.width} bits of {self.source.name} to {self.target.name}: one has fewer")
+        size = self.width.to_bytes(2, "big")
         return _action(_COPY_FIELD, size + bytes(6) + self.source.plain + self.target.plain)
 
 
@@ -179,7 +188,7 @@ class Ct(Action):
     table: Table | None = None
     commit: bool = False
     nat: Nat | None = None
-    sets: tuple[SetField, ...] = ()
+    sets: tuple[SetField | Copy, ...] = ()
     force: bool = False
 
     def encode(self) -> bytes:

@@ -31,6 +31,7 @@ from os_ken.ofproto import ofproto_parser, ofproto_v1_5, ofproto_v1_5_parser
 from openflow import codec
 from openflow.codec import Change
 from openflow.errors import DecodeError
+from openflow.tables import Table
 
 log = logging.getLogger("weft.openflow")
 
@@ -70,10 +71,11 @@ class SwitchGone:
 
 @dataclass(frozen=True, slots=True)
 class FlowsDumped:
-    """All flows of a switch: key → body."""
+    """All flows of a switch: key → body; and how many packets those in Commit have met since they were added."""
 
     session: "Session"
     flows: dict[bytes, bytes]
+    packets: dict[bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class Session(Datapath):  # type: ignore[misc]
         self._next = 1
         self._pending: dict[int, _Pending] = {}
         self._dump: dict[bytes, bytes] = {}
+        self._packets: dict[bytes, int] = {}
         self._announced = False
         super().__init__(sock, address)
         self.echo_request_interval = echo_interval
@@ -142,7 +145,7 @@ class Session(Datapath):  # type: ignore[misc]
 
     def dump_flows(self) -> None:
         """Ask for every flow; `FlowsDumped` follows."""
-        self._dump = {}
+        self._dump, self._packets = {}, {}
         self.send(codec.dump_request(self._xids(1)))
 
     def apply(self, change: Change) -> None:
@@ -200,9 +203,9 @@ class Session(Datapath):  # type: ignore[misc]
         self.send(codec.bundle_commit(number, last + 1) + codec.barrier(last + 2))
 
     def _part_of_dump(self, message: bytes) -> None:
-        self._dump.update(codec.dump_flows(message))
+        codec.dump_into(message, self._dump, self._packets, Table.COMMIT)
         if not codec.dump_more(message):
-            self._post(FlowsDumped(self, self._dump))
+            self._post(FlowsDumped(self, self._dump, self._packets))
 
     def _barrier_answered(self, xid: int) -> None:
         done = self._pending.pop(xid, None)

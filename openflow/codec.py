@@ -214,6 +214,15 @@ def dump_records(message: bytes) -> Iterator[Record]:
         yield Record(flow, *_stats(message[start:end]))
 
 
+def dump_into(message: bytes, flows: dict[bytes, bytes], packets: dict[bytes, int], counted: int) -> None:
+    """Add the flows in one part of a dump to `flows`, key → body, and to `packets` how many packets each of those in
+    table `counted` has met. Raises DecodeError on truncated parts."""
+    for (key, body), start, end in _entries(message):
+        flows[key] = body
+        if key[0] == counted:
+            packets[key], _, _ = _stats(message[start:end])
+
+
 def _check_part(message: bytes) -> None:
     claimed = _HEADER.unpack_from(message)[2] if len(message) >= _PART_HEAD else _PART_HEAD
     if claimed != len(message):

@@ -165,7 +165,9 @@ def _set_field(data: bytes) -> Action:
 
 
 def _copy(data: bytes) -> Action:
-    return Copy(BY_HEADER[data[12:16]], BY_HEADER[data[16:20]])
+    source, target = BY_HEADER[data[12:16]], BY_HEADER[data[16:20]]
+    bits = int.from_bytes(data[4:6], "big")
+    return Copy(source, target, None if bits == source.bits == target.bits else bits)
 
 
 def _dec_ttl(_: bytes) -> Action:
@@ -190,7 +192,7 @@ def _ct(data: bytes) -> Action:
         commit=bool(flags & Ct.COMMIT),
         force=bool(flags & Ct.FORCE),
         nat=next((action for action in nested if isinstance(action, Nat)), None),
-        sets=tuple(action for action in nested if isinstance(action, SetField)),
+        sets=tuple(action for action in nested if isinstance(action, SetField | Copy)),
     )
 
 

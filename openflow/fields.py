@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from openflow.errors import SpecError
-from openflow.oxm import BY_NAME, CT_MARK, CT_ZONE, Field
+from openflow.oxm import BY_NAME, CT_LABEL, CT_MARK, CT_ZONE, Field
 
 
 class OfPort(int):
@@ -44,10 +44,11 @@ class Direction(IntEnum):
 
 
 class Disposition(IntEnum):
-    """DROP marks a packet that a policy denies: it goes no further than Commit, which cuts its connection."""
+    """Which side denies a packet: it goes no further than Commit, which counts it and cuts its connection."""
 
-    ALLOW = 0
-    DROP = 1
+    ALLOWED = 0
+    EGRESS_DENIED = 1
+    INGRESS_DENIED = 2
 
 
 class OutPort(int):
@@ -60,6 +61,22 @@ class SrcIdentity(int):
 
 class DstIdentity(int):
     """Identity of the destination pod; 0 is unknown."""
+
+
+class EgressRule(int):
+    """Conjunction number of the rule that allows a packet at its source; 0 where nothing isolates the source."""
+
+
+class IngressRule(int):
+    """Conjunction number of the rule that allows a packet at its destination; 0 where nothing isolates that."""
+
+
+class AllowedEgress(int):
+    """The EgressRule of the connection's first packet."""
+
+
+class AllowedIngress(int):
+    """The IngressRule of the connection's first packet."""
 
 
 class Verdict(IntEnum):
@@ -84,7 +101,10 @@ class Zone(IntEnum):
     IPV6 = 0xFF06
 
 
-Meaning = Src | Dst | Direction | Disposition | OutPort | SrcIdentity | DstIdentity | Verdict | Origin | Zone
+Meaning = (
+    Src | Dst | Direction | Disposition | OutPort | SrcIdentity | DstIdentity | EgressRule | IngressRule
+    | AllowedEgress | AllowedIngress | Verdict | Origin | Zone
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +145,22 @@ LAYOUT: tuple[Slice, ...] = (
     Slice(Src, BY_NAME["reg0"], 0, 4),
     Slice(Dst, BY_NAME["reg0"], 4, 4),
     Slice(Direction, BY_NAME["reg0"], 8, 1),
-    Slice(Disposition, BY_NAME["reg0"], 9, 1),
+    Slice(Disposition, BY_NAME["reg0"], 9, 2),
     Slice(OutPort, BY_NAME["reg1"], 0, 32),
     Slice(SrcIdentity, BY_NAME["xreg1"], 0, 64),
     Slice(DstIdentity, BY_NAME["xreg2"], 0, 64),
+    Slice(EgressRule, BY_NAME["reg6"], 0, 32),
+    Slice(IngressRule, BY_NAME["reg7"], 0, 32),
+    Slice(AllowedEgress, CT_LABEL, 32, 32),
+    Slice(AllowedIngress, CT_LABEL, 0, 32),
     Slice(Verdict, CT_MARK, 0, 1),
     Slice(Origin, CT_MARK, 1, 1),
     Slice(Zone, CT_ZONE, 0, 16),
 )
+
+RULES, LABELS = BY_NAME["xreg3"], CT_LABEL
+"""Both rules of a packet, and of a connection, lie in one field in the same order: one copy of `RULE_BITS`."""
+RULE_BITS = 64
 
 SCRATCH = BY_NAME["reg15"]
 """Holds a value between two actions of one flow (swapping two fields); means nothing outside it."""

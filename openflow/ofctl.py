@@ -119,8 +119,9 @@ def _action(action: Action) -> str:
     match action:
         case SetField(target, value, mask):
             return f"set_field:{_set_value(target, value, mask)}->{target.name}"
-        case Copy(source, target):
-            return f"move:{source.name}[]->{target.name}[]"
+        case Copy(source, target, bits):
+            part = "[]" if bits is None else f"[0..{bits - 1}]"
+            return f"move:{source.name}{part}->{target.name}{part}"
         case DecTtl():
             return "dec_ttl"
         case Output(port):

@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import product
 from typing import NamedTuple
 
 from openflow import oxm
@@ -203,8 +204,8 @@ def _action(action: Action, names: Names) -> Iterator[str]:
     match action:
         case SetField():
             yield from _set(action, names)
-        case Copy(source, target):
-            yield f"{field_title(target)}:={field_title(source)}"
+        case Copy():
+            yield from _copy(action)
         case DecTtl():
             yield "dec_ttl"
         case Output(port):
@@ -240,6 +241,21 @@ def _set(action: SetField, names: Names) -> Iterator[str]:
         yield f"{field_title(action.target)}:={value}"
 
 
+def _copy(action: Copy) -> Iterator[str]:
+    """By the names of the meanings that lie side by side in both fields, if that says everything."""
+    pairs = [
+        (ours, its)
+        for ours, its in product(LAYOUT, LAYOUT)
+        if ours.stored is action.target and its.matched is action.source
+        and (ours.low, ours.width) == (its.shift, its.width) and its.shift + its.width <= action.width
+    ]  # fmt: skip
+    if sum(ours.width for ours, _ in pairs) == action.width:
+        yield from (f"{ours.name}:={its.name}" for ours, its in pairs)
+        return
+    part = "" if action.bits is None else f"[0..{action.bits - 1}]"
+    yield f"{field_title(action.target)}{part}:={field_title(action.source)}{part}"
+
+
 def _ct(action: Ct, names: Names) -> Iterator[str]:
     if action.commit:
         yield "commit"
@@ -249,6 +265,6 @@ def _ct(action: Ct, names: Names) -> Iterator[str]:
     if action.table is not None:
         yield f"→{action.table.title}"
     for assignment in action.sets:
-        yield from _set(assignment, names)
+        yield from _action(assignment, names)
     if action.nat:
         yield nat_text(action.nat)

@@ -35,8 +35,9 @@ def _subject(engine: Engine, node: str, direction: Direction, name: tuple[str, i
     parts = {
         (rule.number, _SUBJECT, rule.clauses) for members in identity.sets for rule in members.subject_of[direction]
     }
-    if any(clauses == _SUBJECT for _, _, clauses in parts):
-        return side.allowed(identity.id, mark)
+    everything = [number for number, _, clauses in parts if clauses == _SUBJECT]
+    if everything:
+        return side.allowed(identity.id, min(everything), mark)
     return side.isolated(identity.id, parts, mark)
 
 

@@ -7,7 +7,20 @@ from openflow import oxm
 from openflow.actions import DELIVER, IN_PORT, TRANSLATE, Action, Copy, Ct, Goto, load, out_port, set_eth, set_value
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC, VNI
 from openflow.features.priority import HIGH, HIGHER, LOW, LOWER, MISS, NORMAL, TOP
-from openflow.fields import SCRATCH, Direction, Disposition, Dst, OfPort, Origin, Src, Verdict, Zone
+from openflow.fields import (
+    LABELS,
+    RULE_BITS,
+    RULES,
+    SCRATCH,
+    Direction,
+    Disposition,
+    Dst,
+    OfPort,
+    Origin,
+    Src,
+    Verdict,
+    Zone,
+)
 from openflow.flow import Feature, Flow, cookie, flow
 from openflow.match import (
     ARP,
@@ -38,6 +51,9 @@ NOT_ROUTED = tuple(
 )
 """Multicast, broadcast and link-local: never forwarded by a router (RFC 1122, RFC 3927, RFC 4291)."""
 
+DENIED = (Disposition.EGRESS_DENIED, Disposition.INGRESS_DENIED)
+
+_RULES = Copy(RULES, LABELS, RULE_BITS)
 _FAMILIES: tuple[tuple[Term, Zone], ...] = ((IPV4, Zone.IPV4), (IPV6, Zone.IPV6))
 _ARP_REQUEST, _ARP_REPLY = 1, 2
 
@@ -107,17 +123,27 @@ def _conntrack() -> Iterator[Flow]:
     yield _add(Table.INGRESS_IDENTITY, HIGH, where(Direction.REPLY), do=(Goto(Table.COMMIT),))
     for family, zone in _FAMILIES:
         new, known = ct_state(new=True, trk=True), ct_state(est=True, trk=True)
-        yield _add(Table.COMMIT, NORMAL, family, new, do=(Ct(zone, commit=True), Goto(Table.OUTPUT)))
+        # Which rules allowed it goes with the connection.
+        yield _add(Table.COMMIT, NORMAL, family, new, do=(Ct(zone, commit=True, sets=(_RULES,)), Goto(Table.OUTPUT)))
         # Remember who entered by the gateway: the host may hold translation state for the replies.
-        marked = Ct(zone, commit=True, sets=(load(Origin.GATEWAY),))
+        marked = Ct(zone, commit=True, sets=(load(Origin.GATEWAY), _RULES))
         yield _add(Table.COMMIT, HIGH, family, new, where(Src.GATEWAY), do=(marked, Goto(Table.OUTPUT)))
+        # And the other way round: what was cut may go on.
+        mended = Ct(zone, commit=True, sets=(load(Verdict.ALLOWED), _RULES))
+        yield _add(Table.COMMIT, NORMAL, family, known, where(Verdict.BLOCKED), do=(mended, Goto(Table.OUTPUT)))
+    for denied in DENIED:
+        yield from denying(denied)
+
+
+def denying(denied: Disposition) -> Iterator[Flow]:
+    """What Commit does with the packets that one side denies. Nothing else meets these flows, and they are always
+    there: their counters are the packets that policies have denied since the switch began."""
+    for family, zone in _FAMILIES:
         # A policy denies now what it allowed before: the connection's replies must end, too.
         cut = Ct(zone, commit=True, sets=(load(Verdict.BLOCKED),))
-        yield _add(Table.COMMIT, TOP, family, known, where(Disposition.DROP), where(Verdict.ALLOWED), do=(cut,))
-        # And the other way round: what was cut may go on.
-        mended = Ct(zone, commit=True, sets=(load(Verdict.ALLOWED),))
-        yield _add(Table.COMMIT, NORMAL, family, known, where(Verdict.BLOCKED), do=(mended, Goto(Table.OUTPUT)))
-    yield _add(Table.COMMIT, HIGHER, where(Disposition.DROP))
+        known = ct_state(est=True, trk=True)
+        yield _add(Table.COMMIT, TOP, family, known, where(denied), where(Verdict.ALLOWED), do=(cut,))
+    yield _add(Table.COMMIT, HIGHER, where(denied))
 
 
 def _policy() -> Iterator[Flow]:

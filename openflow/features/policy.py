@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from openflow import oxm
 from openflow.actions import Action, Conjunction, Goto, load
 from openflow.features.priority import LOW, NORMAL
-from openflow.fields import Disposition, DstIdentity, IdentityId, SrcIdentity
+from openflow.fields import Disposition, DstIdentity, EgressRule, IdentityId, IngressRule, SrcIdentity
 from openflow.flow import Flow, flow
-from openflow.match import IPV4, IPV6, Match, PortMatch, Term, exact, ip_dst, ip_src, to_ports, where
+from openflow.match import IPV4, IPV6, Match, PortMatch, Term, ct_state, exact, ip_dst, ip_src, to_ports, where
 from openflow.net import IPAddress, IPNetwork, host
 from openflow.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A direction as the pipeline sees it: where it looks peers up and judges them, what it calls subject and peer,
-    and where an allowed packet goes on."""
+    """A direction as the pipeline sees it: where it looks peers up and judges them, where an allowed packet goes on,
+    what it calls subject and peer, and where it notes the rule that allowed a packet, or that none did."""
 
     lookup: Table
     judge: Table
@@ -29,10 +29,18 @@ class Side:
     subject: Callable[[int], SrcIdentity | DstIdentity]
     peer: Callable[[int], SrcIdentity | DstIdentity]
     peer_ip: Callable[[IPNetwork], Match]
+    rule: Callable[[int], EgressRule | IngressRule]
+    denied: Disposition
 
 
-EGRESS = Side(Table.EGRESS_IDENTITY, Table.EGRESS_POLICY, Table.ROUTE, SrcIdentity, DstIdentity, ip_dst)
-INGRESS = Side(Table.INGRESS_IDENTITY, Table.INGRESS_POLICY, Table.COMMIT, DstIdentity, SrcIdentity, ip_src)
+EGRESS = Side(
+    Table.EGRESS_IDENTITY, Table.EGRESS_POLICY, Table.ROUTE, SrcIdentity, DstIdentity, ip_dst,
+    EgressRule, Disposition.EGRESS_DENIED,
+)  # fmt: skip
+INGRESS = Side(
+    Table.INGRESS_IDENTITY, Table.INGRESS_POLICY, Table.COMMIT, DstIdentity, SrcIdentity, ip_src,
+    IngressRule, Disposition.INGRESS_DENIED,
+)  # fmt: skip
 
 Part = tuple[int, int, int]
 """A rule's conjunction, the clause (from 1), and the number of clauses."""
@@ -53,13 +61,13 @@ def isolated(side: Side, identity: IdentityId, parts: Iterable[Part], cookie: in
     who = where(side.subject(identity))
     yield from _clause(side, (who,), parts, cookie)
     # Commit drops it, and cuts the connection if there is one.
-    denied = (load(Disposition.DROP), Goto(Table.COMMIT))
+    denied = (load(side.denied), Goto(Table.COMMIT))
     yield flow(side.judge, LOW, (who,), denied, cookie=cookie)
 
 
-def allowed(side: Side, identity: IdentityId, cookie: int) -> Flow:
-    """A subject that may do everything."""
-    return flow(side.judge, NORMAL, (where(side.subject(identity)),), (Goto(side.onward),), cookie=cookie)
+def allowed(side: Side, identity: IdentityId, conjunction: int, cookie: int) -> Iterator[Flow]:
+    """A subject that may do everything, by a rule that has no other clause."""
+    return _onward(side, where(side.subject(identity)), conjunction, cookie)
 
 
 def peer(side: Side, identity: IdentityId, parts: Iterable[Part], cookie: int) -> Iterator[Flow]:
@@ -79,9 +87,17 @@ def ports(side: Side, match: PortMatch, parts: Iterable[Part], cookie: int) -> I
         yield from _clause(side, (to_ports(family, match),), held, cookie)
 
 
-def rule(side: Side, conjunction: int, cookie: int) -> Flow:
+def rule(side: Side, conjunction: int, cookie: int) -> Iterator[Flow]:
     """What happens when all clauses of a rule are fulfilled."""
-    return flow(side.judge, NORMAL, (exact(oxm.CONJ_ID, conjunction),), (Goto(side.onward),), cookie=cookie)
+    return _onward(side, exact(oxm.CONJ_ID, conjunction), conjunction, cookie)
+
+
+def _onward(side: Side, which: Term, conjunction: int, cookie: int) -> Iterator[Flow]:
+    """Lets pass what a rule allows. Two flows, so that the packets of the first are the rule's sessions: one for each
+    connection, or as many as it takes until the other side answers."""
+    for state in (ct_state(new=True, trk=True), ct_state(new=False, trk=True)):
+        actions = (load(side.rule(conjunction)), Goto(side.onward))
+        yield flow(side.judge, NORMAL, (which, state), actions, cookie=cookie)
 
 
 def _clause(side: Side, terms: tuple[Term | Match, ...], parts: Iterable[Part], cookie: int) -> Iterator[Flow]:

@@ -41,12 +41,17 @@ class PolicyBytes:
         self._is = cut(addresses[4].body[COOKIE_SIZE:], named)
         clause, denied = map(encode, policy.isolated(side, who, [_SAMPLE_PART], 0))
         (peer,) = map(encode, policy.peer(side, who, [_SAMPLE_PART], 0))
-        allowed, rule = encode(policy.allowed(side, who, 0)), encode(policy.rule(side, _RULE, 0))
-        self._subject_key, self._denied_key, self._peer_key, self._allowed_key = (
-            cut(flow.key, named) for flow in (clause, denied, peer, allowed)
+        numbered = _RULE.to_bytes(4, "big")
+        allowed, rule = (
+            tuple(map(encode, flows)) for flows in (policy.allowed(side, who, _RULE, 0), policy.rule(side, _RULE, 0))
         )
-        self._rule_key = cut(rule.key, _RULE.to_bytes(4, "big"))
-        self._denied, self._allowed, self._rule = (flow.body[COOKIE_SIZE:] for flow in (denied, allowed, rule))
+        self._subject_key, self._denied_key, self._peer_key = (
+            cut(flow.key, named) for flow in (clause, denied, peer)
+        )
+        self._allowed_keys = tuple(cut(flow.key, named) for flow in allowed)
+        self._rule_keys = tuple(cut(flow.key, numbered) for flow in rule)
+        self._onward = cut(rule[0].body[COOKIE_SIZE:], numbered)
+        self._denied = denied.body[COOKIE_SIZE:]
         # The keys of networks and ports are worked out again and again, one node after the other.
         self._network = lru_cache(maxsize=16384)(lambda net: _keys(policy.peer_network(side, net, [_SAMPLE_PART], 0)))
         self._ports = lru_cache(maxsize=16384)(lambda match: _keys(policy.ports(side, match, [_SAMPLE_PART], 0)))
@@ -61,9 +66,10 @@ class PolicyBytes:
         denied = Encoded(_around(self._denied_key, who), cookie.to_bytes(8, "big") + self._denied)
         return (*_clauses((_around(self._subject_key, who),), parts, cookie), denied)
 
-    def allowed(self, identity: IdentityId, cookie: int) -> tuple[Encoded, ...]:
-        key = _around(self._allowed_key, identity.to_bytes(8, "big"))
-        return (Encoded(key, cookie.to_bytes(8, "big") + self._allowed),)
+    def allowed(self, identity: IdentityId, conjunction: int, cookie: int) -> tuple[Encoded, ...]:
+        body = cookie.to_bytes(8, "big") + _around(self._onward, conjunction.to_bytes(4, "big"))
+        who = identity.to_bytes(8, "big")
+        return tuple([Encoded(_around(key, who), body) for key in self._allowed_keys])
 
     def peer(self, identity: IdentityId, parts: Iterable[Part], cookie: int) -> tuple[Encoded, ...]:
         return _clauses((_around(self._peer_key, identity.to_bytes(8, "big")),), parts, cookie)
@@ -75,8 +81,9 @@ class PolicyBytes:
         return _clauses(self._ports(match), parts, cookie)
 
     def rule(self, conjunction: int, cookie: int) -> tuple[Encoded, ...]:
-        key = _around(self._rule_key, conjunction.to_bytes(4, "big"))
-        return (Encoded(key, cookie.to_bytes(8, "big") + self._rule),)
+        number = conjunction.to_bytes(4, "big")
+        body = cookie.to_bytes(8, "big") + _around(self._onward, number)
+        return tuple([Encoded(_around(key, number), body) for key in self._rule_keys])
 
 
 def _around(pieces: tuple[bytes, bytes], value: bytes) -> bytes:

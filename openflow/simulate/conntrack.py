@@ -12,12 +12,12 @@ from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from openflow import oxm
-from openflow.actions import Ct, Nat, NatRange
+from openflow.actions import Copy, Ct, Nat, NatRange, SetField
 from openflow.match import CT_BITS
 from openflow.oxm import CT_MARK
 from openflow.simulate.connection import WITH_PORTS, Connection, Judged, Key, key_of, may_start, related_key
 from openflow.simulate.packet import Packet
-from openflow.simulate.slots import IP_DST, IP_SRC, TP_DST, TP_SRC, Fields
+from openflow.simulate.slots import IP_DST, IP_SRC, TP_DST, TP_SRC, Fields, place_of
 
 NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = CT_BITS.values()
 """Flags of ct_state (ovs-fields(7))."""
@@ -104,7 +104,7 @@ class Conntrack:
         memory.zone = action.zone
         memory.mark, memory.label = (connection.mark, connection.label) if connection else (0, 0)
         if connection is not None:
-            _assign(memory, connection, action)
+            _assign(memory, connection, action, fields)
         # What one pass found is good for the next, but not once addresses may have been translated.
         memory.connection = connection if action.nat is None else None
 
@@ -191,13 +191,22 @@ class Conntrack:
                 del self.known[direction]
 
 
-def _assign(memory: Memory, connection: Connection, action: Ct) -> None:
+def _assign(memory: Memory, connection: Connection, action: Ct, fields: Fields) -> None:
     """Run the assignments of a commit, on the connection and on what the packet knows of it."""
     for assignment in action.sets:
+        value, mask = assigned(assignment, fields)
         if assignment.target is CT_MARK:
-            connection.mark = memory.mark = memory.mark & ~assignment.mask | assignment.value
+            connection.mark = memory.mark = memory.mark & ~mask | value
         else:
-            connection.label = memory.label = memory.label & ~assignment.mask | assignment.value
+            connection.label = memory.label = memory.label & ~mask | value
+
+
+def assigned(assignment: SetField | Copy, fields: Fields) -> tuple[int, int]:
+    """What is written to a connection's mark or label, and its mask."""
+    if isinstance(assignment, SetField):
+        return assignment.value, assignment.mask
+    (slot, shift), mask = place_of(assignment.source), (1 << assignment.width) - 1
+    return fields[slot] >> shift & mask, mask
 
 
 def _translate(fields: Fields, memory: Memory, connection: Connection, zone: int) -> None:

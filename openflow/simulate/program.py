@@ -111,7 +111,7 @@ def _set(action: SetField) -> Op:
 
 def _copy(action: Copy) -> Op:
     (source, down), (target, up) = place_of(action.source), place_of(action.target)
-    full, needed = action.source.full, (*needs(action.source), *needs(action.target))
+    full, needed = (1 << action.width) - 1, (*needs(action.source), *needs(action.target))
     keep = ~(full << up)
 
     def copy(walk: Walk, fields: Fields) -> bool:

@@ -116,10 +116,16 @@ def _output_reg(random: Random, _: tuple[str, ...]) -> Action:
     return random.choice((DELIVER, OutputReg(Slice(int, BY_NAME["reg7"], low, random.randint(1, 32 - low)))))
 
 
+def _assignment(random: Random, field: Field) -> SetField | Copy:
+    if random.random() < 0.3:
+        return Copy(BY_NAME[random.choice(("reg6", "xreg3"))], field, random.randint(1, 32))
+    return SetField(field, *_value(random, field))
+
+
 def _ct(random: Random, kind: int) -> Action:
     commit = random.random() < 0.5
     targets = random.sample(("ct_mark", "ct_label"), random.randint(0, 2)) if commit else []
-    sets = tuple(SetField(field, *_value(random, field)) for field in map(BY_NAME.__getitem__, targets))
+    sets = tuple(_assignment(random, field) for field in map(BY_NAME.__getitem__, targets))
     return Ct(
         random.choice([*Zone]),
         random.choice((None, *Table)),

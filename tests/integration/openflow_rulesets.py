@@ -26,7 +26,7 @@ from openflow.actions import (
     OutputReg,
     SetField,
 )
-from openflow.fields import Slice, Zone
+from openflow.fields import LABELS, RULE_BITS, RULES, Slice, Zone
 from openflow.flow import Flow
 from openflow.groups import Bucket, GroupEntry, GroupKind
 from openflow.match import Match, Term, mac, match
@@ -180,7 +180,8 @@ def _action(random: Random, table: int, kind: str, writable: tuple[str, ...]) ->
 def _ct(random: Random, table: int) -> Ct:
     onward = Table(random.randint(table + 1, TABLES)) if table + 1 < TABLES and random.random() < 0.8 else None
     commit = random.random() < 0.4
-    sets = (SetField(oxm.CT_MARK, 1, 3), SetField(oxm.CT_LABEL, 5 << 64, 0xFF << 64))[: random.randint(0, 2)]
+    label = random.choice((SetField(oxm.CT_LABEL, 5 << 64, 0xFF << 64), Copy(RULES, LABELS, RULE_BITS)))
+    sets = (SetField(oxm.CT_MARK, 1, 3), label)[: random.randint(0, 2)]
     nat = TRANSLATE if random.random() < 0.3 else None
     return Ct(random.choice([*Zone]), onward, commit=commit, nat=nat, sets=sets if commit else ())
 

@@ -20,7 +20,7 @@ from openflow.net import IPAddress
 from openflow.ofctl import value_text
 from openflow.oxm import BY_NAME
 from openflow.simulate import Packet, Tables, slots
-from openflow.simulate.conntrack import NEW, TRK, Memory
+from openflow.simulate.conntrack import NEW, TRK, Memory, assigned
 from openflow.simulate.packet import ICMP, ICMP6, SCTP, TCP, UDP
 from openflow.simulate.walk import Walk
 
@@ -153,8 +153,9 @@ class _Repeated:
         if action.table is not None:
             memory.state = self._states.pop(0) if self._states else NEW | TRK
             memory.zone, memory.mark, memory.label = action.zone, fields[slots.CT_MARK], fields[slots.CT_LABEL]
-            for target, value, mask in ((each.target, each.value, each.mask) for each in action.sets):
-                if target is oxm.CT_MARK:
+            for each in action.sets:
+                value, mask = assigned(each, fields)
+                if each.target is oxm.CT_MARK:
                     memory.mark = memory.mark & ~mask | value
                 else:
                     memory.label = memory.label & ~mask | value

@@ -18,7 +18,8 @@ from openflow import oxm
 from openflow.actions import Conjunction, Ct, load
 from openflow.codec import Change, Encoded
 from openflow.decode import decode
-from openflow.fields import Disposition, Verdict
+from openflow.features.base import DENIED
+from openflow.fields import Verdict
 from openflow.flow import Flow
 from openflow.match import where
 from openflow.simulate import Tables
@@ -98,7 +99,7 @@ def outcomes(flows: Iterable[Flow]) -> dict[Key, str]:
 def outcome(flow: Flow) -> str | None:
     if flow.table in JUDGES and any(term.field is oxm.CONJ_ID for term in flow.match):
         return "a rule allows it"
-    if flow.table in JUDGES and load(Disposition.DROP) in flow.actions:
+    if flow.table in JUDGES and {load(each) for each in DENIED} & {*flow.actions}:
         return "denied"
     if flow.table == Table.CONNTRACK_STATE and where(Verdict.BLOCKED) in flow.match:
         return "a reply of a connection that was cut"

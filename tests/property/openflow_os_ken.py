@@ -61,7 +61,7 @@ def action(ours):
         case SetField(target, value, mask):
             return parser.OFPActionSetField(**{name(target): user(target, value, mask)})
         case Copy(source, target):
-            return parser.OFPActionCopyField(n_bits=source.bits, oxm_ids=[name(source), name(target)])
+            return parser.OFPActionCopyField(n_bits=ours.width, oxm_ids=[name(source), name(target)])
         case DecTtl():
             return parser.OFPActionDecNwTtl()
         case Output(port):

@@ -50,7 +50,16 @@ def matches() -> st.SearchStrategy[Match]:
 
 
 set_fields = terms().map(lambda term: SetField(term.field, term.value, term.mask))
-copies = st.tuples(fields, fields).filter(lambda pair: pair[0].bits == pair[1].bits).map(lambda pair: Copy(*pair))
+
+
+@st.composite
+def copies(draw) -> Copy:
+    source, target = draw(fields), draw(fields)
+    shared = min(source.bits, target.bits)
+    some = st.integers(1, shared if source.bits != target.bits else shared - 1) if shared > 1 else st.just(1)
+    return Copy(
+        source, target, draw(some if source.bits != target.bits else st.none() | some) if shared > 1 else None
+    )
 
 
 @st.composite
@@ -105,7 +114,7 @@ readable_actions: st.SearchStrategy[Action] = st.one_of(
     set_fields, st.just(DecTtl()), outputs, output_regs, cts(), st.just(CT_CLEAR), conjunctions(),
     group_numbers.map(Group), st.integers(1, 0xFFFF0000).map(Meter),
 )  # fmt: skip
-actions: st.SearchStrategy[Action] = copies | readable_actions
+actions: st.SearchStrategy[Action] = copies() | readable_actions
 
 
 @st.composite

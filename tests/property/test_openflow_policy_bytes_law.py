@@ -40,11 +40,11 @@ def test_policy_bytes_are_policy_flows_encoded(side, who, mark, named, ip, net, 
 
     assert ours.address(ip, who, mark) == encoded(policy.address(side, ip, who, mark))
     assert ours.isolated(who, named, mark) == encoded(*policy.isolated(side, who, named, mark))
-    assert ours.allowed(who, mark) == encoded(policy.allowed(side, who, mark))
+    assert ours.allowed(who, rule, mark) == encoded(*policy.allowed(side, who, rule, mark))
     assert ours.peer(who, named, mark) == encoded(*policy.peer(side, who, named, mark))
     assert ours.peer_network(net, named, mark) == encoded(*policy.peer_network(side, net, named, mark))
     assert ours.ports(match, named, mark) == encoded(*policy.ports(side, match, named, mark))
-    assert ours.rule(rule, mark) == encoded(policy.rule(side, rule, mark))
+    assert ours.rule(rule, mark) == encoded(*policy.rule(side, rule, mark))
 
 
 def test_too_many_parts_are_cut_at_the_same_place():

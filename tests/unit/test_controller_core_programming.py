@@ -95,7 +95,7 @@ def test_a_switch_gets_the_pods_flows_and_the_port_is_announced():
     assert holds(session.switch, made.row("n1", "web"))
     assert made.announced == [c.Announce("n1", "web", "c-web")]
     assert made.core.phases() == {"n1": Phase.IDLE}
-    assert made.core.flow_count("n1") == len(session.switch.flows)
+    assert made.core.flow_counts("n1").total() == len(session.switch.flows)
 
 
 def test_a_switch_that_matches_gets_no_flow_mod():

@@ -94,6 +94,13 @@ def test_a_key_moves_between_owners_whatever_their_order():
     assert made.take_change() == Change(delete=keys(2))
 
 
+def test_flows_are_counted_by_table():
+    made = plan(a=[rule(1), rule(2)])
+    assert made.by_table == {Table.SPOOF_GUARD: 2}
+    made.update({A: [rule(1)], B: []})
+    assert made.by_table == {Table.SPOOF_GUARD: 1}
+
+
 @pytest.mark.parametrize("fresh", [{B: [rule(1)]}, {B: [rule(2)], C: [rule(2)]}, {B: [rule(3), rule(3, ONWARD)]}])
 def test_a_key_that_two_want_is_an_error_and_changes_nothing(fresh):
     made = plan(a=[rule(1)])

@@ -70,6 +70,9 @@ def test_only_a_commit_sets_the_mark_of_a_connection():
 def test_copying_between_widths_is_refused():
     with pytest.raises(SpecError, match="copy arp_spa to dl_src: the widths differ"):
         Copy(oxm.ARP_SPA, oxm.ETH_SRC)
+    for bits in (0, 65):
+        with pytest.raises(SpecError, match="bits of xreg3 to ct_label: one has fewer"):
+            Copy(oxm.BY_NAME["xreg3"], oxm.CT_LABEL, bits)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,7 @@ def test_a_meaning_is_loaded_under_the_mask_of_its_bits():
         (IN_PORT, "00000010 fffffff8 0000 000000000000"),
         (load(Dst.POD), "00190010 00010108 00000010 000000f0"),
         (out_port(OfPort(3)), "00190010 00010204 00000003 00000000"),
+        (Copy(oxm.BY_NAME["xreg3"], oxm.CT_LABEL, 64), "001c0018 0040 0000 0000 0000 80010608 0001d810 00000000"),
         (Copy(oxm.ETH_SRC, oxm.ETH_DST), "001c0018 0030 0000 0000 0000 80000806 80000606 00000000"),
         (DELIVER, "ffff0018 00002320 000f 001f 00010204 ffff 000000000000"),
         (Ct(Zone.IPV4, Table.CONNTRACK_STATE), "ffff0018 00002320 0023 0000 00000000 ff04 04 000000 0000"),

@@ -66,15 +66,28 @@ def test_base_tracks_connections_and_lets_replies_skip_what_was_judged():
         IngressIdentity 50000 [Dst=GATEWAY] →Commit
         IngressIdentity 40000 [Src=POD] →IngressAdmin
         IngressIdentity 0 [any] →IngressAdmin
-        Commit 60000 [Disposition=DROP, Verdict=ALLOWED, ct=+est+trk, ip] ct(commit, zone=IPV4, Verdict:=BLOCKED)
-        Commit 60000 [Disposition=DROP, Verdict=ALLOWED, ct=+est+trk, ipv6] ct(commit, zone=IPV6, Verdict:=BLOCKED)
-        Commit 55000 [Disposition=DROP] drop
-        Commit 50000 [Src=GATEWAY, ct=+new+trk, ip] ct(commit, zone=IPV4, Origin:=GATEWAY), →Output
-        Commit 50000 [Src=GATEWAY, ct=+new+trk, ipv6] ct(commit, zone=IPV6, Origin:=GATEWAY), →Output
-        Commit 40000 [ct=+new+trk, ip] ct(commit, zone=IPV4), →Output
-        Commit 40000 [Verdict=BLOCKED, ct=+est+trk, ip] ct(commit, zone=IPV4, Verdict:=ALLOWED), →Output
-        Commit 40000 [ct=+new+trk, ipv6] ct(commit, zone=IPV6), →Output
-        Commit 40000 [Verdict=BLOCKED, ct=+est+trk, ipv6] ct(commit, zone=IPV6, Verdict:=ALLOWED), →Output
+        Commit 60000 [Disposition=EGRESS_DENIED, Verdict=ALLOWED, ct=+est+trk, ip]
+            ct(commit, zone=IPV4, Verdict:=BLOCKED)
+        Commit 60000 [Disposition=EGRESS_DENIED, Verdict=ALLOWED, ct=+est+trk, ipv6]
+            ct(commit, zone=IPV6, Verdict:=BLOCKED)
+        Commit 60000 [Disposition=INGRESS_DENIED, Verdict=ALLOWED, ct=+est+trk, ip]
+            ct(commit, zone=IPV4, Verdict:=BLOCKED)
+        Commit 60000 [Disposition=INGRESS_DENIED, Verdict=ALLOWED, ct=+est+trk, ipv6]
+            ct(commit, zone=IPV6, Verdict:=BLOCKED)
+        Commit 55000 [Disposition=EGRESS_DENIED] drop
+        Commit 55000 [Disposition=INGRESS_DENIED] drop
+        Commit 50000 [Src=GATEWAY, ct=+new+trk, ip] ct(commit, zone=IPV4, Origin:=GATEWAY,
+            AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output
+        Commit 50000 [Src=GATEWAY, ct=+new+trk, ipv6] ct(commit, zone=IPV6, Origin:=GATEWAY,
+            AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output
+        Commit 40000 [ct=+new+trk, ip] ct(commit, zone=IPV4,
+            AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output
+        Commit 40000 [Verdict=BLOCKED, ct=+est+trk, ip] ct(commit, zone=IPV4,
+            Verdict:=ALLOWED, AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output
+        Commit 40000 [ct=+new+trk, ipv6] ct(commit, zone=IPV6,
+            AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output
+        Commit 40000 [Verdict=BLOCKED, ct=+est+trk, ipv6] ct(commit, zone=IPV6,
+            Verdict:=ALLOWED, AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output
         Commit 0 [any] →Output
     """)
 

@@ -105,6 +105,7 @@ def test_matches(term, text):
         (SetField(BY_NAME["nw_ttl"], 64, 255), "set_field:64->nw_ttl"),
         (SetField(oxm.CT_STATE, 1, 1), "set_field:0x1/0x1->ct_state"),
         (Copy(oxm.ARP_SPA, BY_NAME["reg15"]), "move:arp_spa[]->reg15[]"),
+        (Copy(BY_NAME["xreg3"], oxm.CT_LABEL, 64), "move:xreg3[0..63]->ct_label[0..63]"),
         (DEC_TTL, "dec_ttl"),
         (IN_PORT, "IN_PORT"),
         (Output(3), "output:3"),

@@ -34,15 +34,17 @@ def test_who_has_an_address():
 def test_an_isolated_subject_is_a_clause_of_its_rules_and_dropped_where_none_allows():
     assert lines(*policy.isolated(INGRESS, ID, PARTS, 7)) == [
         "IngressPolicy 40000 [DstIdentity=shop[app=web]] conjunction(5, 1/2), conjunction(9, 2/3) (owner)",
-        "IngressPolicy 30000 [DstIdentity=shop[app=web]] Disposition:=DROP, →Commit (owner)",
+        "IngressPolicy 30000 [DstIdentity=shop[app=web]] Disposition:=INGRESS_DENIED, →Commit (owner)",
     ]
     assert len(list(policy.isolated(EGRESS, ID, [], 7))) == 1
 
 
 def test_a_subject_that_may_do_everything_skips_the_tiers_behind():
-    assert lines(policy.allowed(EGRESS, ID, 7), policy.allowed(INGRESS, ID, 7)) == [
-        "EgressPolicy 40000 [SrcIdentity=shop[app=web]] →Route (owner)",
-        "IngressPolicy 40000 [DstIdentity=shop[app=web]] →Commit (owner)",
+    assert lines(*policy.allowed(EGRESS, ID, 5, 7), *policy.allowed(INGRESS, ID, 5, 7)) == [
+        "EgressPolicy 40000 [SrcIdentity=shop[app=web], ct=+new+trk] EgressRule:=0x5, →Route (owner)",
+        "EgressPolicy 40000 [SrcIdentity=shop[app=web], ct=-new+trk] EgressRule:=0x5, →Route (owner)",
+        "IngressPolicy 40000 [DstIdentity=shop[app=web], ct=+new+trk] IngressRule:=0x5, →Commit (owner)",
+        "IngressPolicy 40000 [DstIdentity=shop[app=web], ct=-new+trk] IngressRule:=0x5, →Commit (owner)",
     ]
 
 
@@ -53,7 +55,7 @@ def test_peers_networks_and_ports_are_clauses():
         *policy.peer_network(INGRESS, everything, [(5, 2, 2)], 7),
         *policy.ports(EGRESS, PortMatch(17, 0x50, 0xFFF0), [(5, 2, 2)], 7),
         *policy.ports(EGRESS, PortMatch(132, 0, 0), [(5, 2, 2)], 7),
-        policy.rule(EGRESS, 5, 7),
+        *policy.rule(EGRESS, 5, 7),
     ) == [
         "EgressPolicy 40000 [DstIdentity=shop[app=web]] conjunction(5, 2/2) (owner)",
         "IngressPolicy 40000 [ip] conjunction(5, 2/2) (owner)",
@@ -61,7 +63,8 @@ def test_peers_networks_and_ports_are_clauses():
         "EgressPolicy 40000 [udp6, udp_dst=0x50/0xfff0] conjunction(5, 2/2) (owner)",
         "EgressPolicy 40000 [sctp] conjunction(5, 2/2) (owner)",
         "EgressPolicy 40000 [sctp6] conjunction(5, 2/2) (owner)",
-        "EgressPolicy 40000 [conj_id=5] →Route (owner)",
+        "EgressPolicy 40000 [ct=+new+trk, conj_id=5] EgressRule:=0x5, →Route (owner)",
+        "EgressPolicy 40000 [ct=-new+trk, conj_id=5] EgressRule:=0x5, →Route (owner)",
     ]
 
 

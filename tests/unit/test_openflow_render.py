@@ -139,7 +139,7 @@ def test_matches_by_meaning(terms, text):
         (Term(BY_NAME["xreg0"], 1 << 32, 3 << 32), "Src=0x1/0x3"),
         (Term(BY_NAME["xreg0"], 1 << 63, 1 << 63), "reg0=0x80000000/0x80000000"),
         (Term(BY_NAME["xreg0"], 1 << 63 | 1 << 32, 1 << 63 | 0xF << 32), "Src=POD, reg0=0x80000000/0x80000000"),
-        (Term(BY_NAME["xreg3"], 5, 0xFF), "reg7=0x5/0xff"),
+        (Term(BY_NAME["xreg4"], 5, 0xFF), "reg9=0x5/0xff"),
         (Term(BY_NAME["ct_mark"], 0x12, 0x13), "Verdict=ALLOWED, Origin=GATEWAY, ct_mark=0x10/0x10"),
     ],
 )
@@ -160,6 +160,8 @@ def test_bits_without_a_meaning_are_shown_as_they_are(term, text):
         (SetField(oxm.ARP_OP, 2, 0xFFFF), "arp_op:=reply"),
         (SetField(oxm.TUN_DST, 0xC0000201, WHOLE), "tun_dst:=192.0.2.1"),
         (Copy(oxm.ARP_SPA, SCRATCH), "scratch:=arp_spa"),
+        (Copy(BY_NAME["xreg3"], BY_NAME["ct_label"], 64), "AllowedEgress:=EgressRule, AllowedIngress:=IngressRule"),
+        (Copy(BY_NAME["xreg3"], BY_NAME["ct_label"], 40), "ct_label[0..39]:=xreg3[0..39]"),
         (DEC_TTL, "dec_ttl"),
         (Output(3), "output(web-1a2b3c)"),
         (IN_PORT, "output(IN_PORT)"),

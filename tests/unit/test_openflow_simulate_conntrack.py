@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from openflow import oxm
-from openflow.actions import TRANSLATE, Ct, Nat, NatRange, SetField
+from openflow.actions import TRANSLATE, Copy, Ct, Nat, NatRange, SetField
 from openflow.fields import Zone
 from openflow.match import CT_BITS
 from openflow.simulate import Conntrack, slots
@@ -176,6 +176,8 @@ def test_marks_and_labels_stay_with_the_connection():
     back = Pass(conntrack, UDP.answer(), LOOK).memory
     assert (back.mark, back.label) == (4, 9 << 64 | 3)
     assert Pass(conntrack, packets.udp(A, B, 54), LOOK).memory.mark == 0
+    Pass(conntrack, UDP, LOOK, replace(COMMIT, sets=(Copy(oxm.IPV4_SRC, oxm.CT_LABEL, 32),)))
+    assert Pass(conntrack, UDP.answer(), LOOK).memory.label == 9 << 64 | int(address(A))
 
 
 def test_force_turns_a_connection_round_and_forgets_its_marks():
