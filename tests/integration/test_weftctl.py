@@ -63,11 +63,11 @@ class TestFlows:
     def test_the_flows_of_a_pod_are_on_its_node_only(self, lab: Lab, pods: Places) -> None:
         ran = look("flows", "--pod", pods.here)
         assert {row["OWNER"] for row in ran.table} == {f"pod/{pods.here}"}
-        assert {row["TABLE"] for row in ran.table} == {"Classify", "SpoofGuard", "Route"}
+        assert {row["TABLE"] for row in ran.table} == {"Classify", "SpoofGuard", "SourceIdentity", "Route"}
 
     def test_one_table_by_title_or_number(self, lab: Lab, pods: Places) -> None:
         by_title = look("flows", "--node", pods.node, "--table", "route")
-        assert by_title.out == look("flows", "--node", pods.node, "--table", "11").out
+        assert by_title.out == look("flows", "--node", pods.node, "--table", str(int(Table.ROUTE))).out
         assert {row["TABLE"] for row in by_title.table} == {"Route"}
 
     def test_counters_count(self, lab: Lab, pods: Places) -> None:
