@@ -30,7 +30,7 @@ def rule_words(direction: Direction, rule: Rule) -> str:
         peers = f"{word} {' or '.join(map(_peer_words, rule.peers)) or 'no peer that can be read'}"
     if rule.ports is None:
         return f"{peers}; any port"
-    return f"{peers}; {', '.join(map(_port_words, rule.ports)) or 'no port that can be read'}"
+    return f"{peers}; {', '.join(map(port_words, rule.ports)) or 'no port that can be read'}"
 
 
 def missing(known: Known, judgement: Judgement, peer: End, traffic: Traffic) -> Iterator[str]:
@@ -109,7 +109,8 @@ def _peer_words(peer: PodPeer | Block) -> str:
     return f"namespaceSelector {peer.namespaces}{pods}"
 
 
-def _port_words(port: PolicyPort) -> str:
+def port_words(port: PolicyPort) -> str:
+    """`TCP 80`, `TCP 80-90`, `UDP dns`, `any TCP port`."""
     if port.name:
         return f"{port.protocol} {port.name}"
     if (port.first, port.last) == (0, 65535):

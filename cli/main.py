@@ -13,6 +13,8 @@ from cli.commands.explain import explain
 from cli.commands.flows import flows
 from cli.commands.nodes import nodes
 from cli.commands.pods import pods
+from cli.commands.policy import policy
+from cli.commands.reach import reach
 from cli.commands.trace import trace
 from cli.errors import CliError
 
@@ -25,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (explain, flows, nodes, pods, trace):
+for command in (explain, flows, nodes, pods, policy, reach, trace):
     app.command()(command)
 app.add_typer(lab.app)
 

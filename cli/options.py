@@ -2,12 +2,17 @@
 
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
+from cli.errors import CliError
 from cli.where import Where
+
+PORTS: dict[str, Any] = {"min": 1, "max": 65535, "metavar": "PORT"}
+"""What an option that takes a port is given."""
 
 Node = Annotated[str, typer.Option("--node", metavar="NODE", help="Only this node.")]
 
@@ -27,6 +32,21 @@ _PANEL: dict[str, Any] = {
         str, typer.Option(metavar="FILE", help="Ask this cluster for what switches cannot tell; a lab always is.")
     ],
 }
+
+
+class Output(StrEnum):
+    """Forms of what a command prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def only_port(**given: int | None) -> tuple[str, int] | None:
+    """Protocol and port of the one that was given, if any; CliError for several."""
+    chosen = [(name, port) for name, port in given.items() if port is not None]
+    if len(chosen) > 1:
+        raise CliError(f"--{' and --'.join(name for name, _ in chosen)} exclude each other: give one")
+    return chosen[0] if chosen else None
 
 
 def located(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,25 +1,26 @@
 """What the commands that look into a network do: look at the nodes, then write rows."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from cli import console, explain, flows, nodes, pods, story
+from cli import console, explain, flows, inforce, nodes, pods, policies, reach, story
+from cli.dumps import Dumps, dumps
 from cli.errors import CliError
 from cli.explain import Explanation
 from cli.flows import Seen, Wanted
+from cli.inforce import PolicyState
 from cli.layout import Column, Heading, Line, Row, heading, table
 from cli.pods import Selection
-from cli.survey import check_pod, survey
-from cli.switch import records
+from cli.survey import Survey, check_pod, directory_of, survey
+from cli.target import find_fabric
 from cli.tracer import Question, trace
 from cli.view import NodeView, Silent
 from cli.where import Where
 from ovsdb import appctl
 
-_AT_A_TIME = 8
 _SETTLES_SECONDS = 1.0
 """How long after a change of policies the switches may still be behind."""
 
@@ -41,8 +42,8 @@ def show_flows(where: Where, choice: Choice) -> None:
     wanted = Wanted(flows.table_number(choice.table) if choice.table else None, pod)
     found = survey(where, choice.node)
     views = (found.node_of(choice.pod),) if choice.pod else found.views
-    dumps = _dumps(views)
-    chosen = [(view, tuple(flows.select(dump, view, wanted))) for view, dump in dumps.answers]
+    read = _seen(views)
+    chosen = [(view, tuple(flows.select(dump, view, wanted))) for view, dump in read.answers]
     several = len(views) > 1
     if choice.raw:
         console.write(_raw(chosen, stats=choice.stats, several=several))
@@ -53,34 +54,35 @@ def show_flows(where: Where, choice: Choice) -> None:
             for row in flows.rows(each, found.names(view), stats=choice.stats, node=several)
         )
         _write(flows.columns(stats=choice.stats), rows)
-    _complain((*(found.silent if not choice.pod else ()), *dumps.silent))
+    _complain((*(found.silent if not choice.pod else ()), *read.silent))
 
 
 def show_nodes(where: Where, node: str) -> None:
     """Write the nodes, and what is wrong with their bridges as warnings."""
     found = survey(where, node)
-    dumps = _dumps(found.views)
-    running = {view.node: nodes.running(appctl.version(view.place.rundir), dump) for view, dump in dumps.answers}
+    read = _seen(found.views)
+    running = {view.node: nodes.running(appctl.version(view.place.rundir), dump) for view, dump in read.answers}
     rows = [*nodes.rows(found.views, found.directory, running), *nodes.silent_rows(found.silent, found.directory)]
     _write(nodes.columns(), rows)
     for view in found.views:
         for problem in nodes.problems(view):
             console.warn(problem)
-    _complain((*found.silent, *dumps.silent))
+    _complain((*found.silent, *read.silent))
 
 
 def show_pods(where: Where, selection: Selection) -> None:
     """Write the pods that were asked for."""
     found = survey(where, selection.node)
-    dumps = _dumps(found.views)
-    attached = [each for view in found.views for each in pods.attached(view, dumps.of(view))]
+    read = _seen(found.views)
+    seen = {view.node: dump for view, dump in read.answers}
+    attached = [each for view in found.views for each in pods.attached(view, seen.get(view.node, ()))]
     missing = pods.without_port(found.views, found.directory)
     rows = tuple(pods.rows(attached, missing, selection, datetime.now()))
     if rows:
         _write(pods.columns(), rows)
     else:
         console.say(f"no pods{selection} on {found.fabric.title}")
-    _complain((*found.silent, *dumps.silent))
+    _complain((*found.silent, *read.silent))
 
 
 def show_trace(where: Where, question: Question) -> bool:
@@ -106,6 +108,54 @@ def show_explain(where: Where, question: explain.Question) -> Explanation:
     return found
 
 
+def show_reach(where: Where, question: reach.Question, output: str) -> None:
+    """Write whom policies let whom reach. Only Kubernetes is asked, so switches may be down."""
+    directory = directory_of(find_fabric(where).api)
+    for problem in directory.problems:
+        console.warn(problem)
+    answer = reach.ask(directory, question)
+    if output == "json":
+        print(json.dumps(reach.as_json(answer), indent=2))
+    else:
+        console.write(reach.lines(answer, console.width()))
+
+
+def show_policies(where: Where, choice: policies.Choice, output: str) -> bool:
+    """Write the policies that were asked for; whether nothing of them is missing. If something is, it is looked at
+    twice: policies or flows may just have changed."""
+    found, states, silent = _policies(where, choice)
+    if not _in_force(states):
+        time.sleep(_SETTLES_SECONDS)
+        found, states, silent = _policies(where, choice)
+    now, names = datetime.now(UTC), {view.node: found.names(view) for view in found.views}
+    if output == "json":
+        print(json.dumps(policies.as_json(states, names), indent=2))
+    elif choice.name:
+        for each in states:
+            console.write(policies.lines(each, names, now, console.width()))
+    elif states:
+        _write(policies.columns(), policies.rows(states, now))
+    else:
+        console.say(f"no policies{f' in namespace {choice.namespace}' if choice.namespace else ''}")
+    _complain(silent)
+    return _in_force(states)
+
+
+def _in_force(states: Iterable[PolicyState]) -> bool:
+    return all(each.in_force is not False for each in states)
+
+
+def _policies(where: Where, choice: policies.Choice) -> tuple[Survey, list[PolicyState], tuple[Silent, ...]]:
+    found = survey(where)
+    objects = found.directory.objects
+    if objects is None:
+        raise CliError("policies are what the Kubernetes API knows, and it cannot be asked: give --kubeconfig")
+    keys = policies.chosen(objects.engine.policies, choice)
+    read = dumps(found.views, inforce.by_key)
+    silent = (*found.silent, *read.silent)
+    return found, list(inforce.states(objects, read.answers, silent, keys)), silent
+
+
 def _write(columns: Iterable[Column], rows: Iterable[Row | Heading]) -> None:
     console.write(table(tuple(columns), rows, console.width()))
 
@@ -118,33 +168,8 @@ def _raw(chosen: Iterable[tuple[NodeView, tuple[Seen, ...]]], *, stats: bool, se
             yield heading(flows.raw(each, stats=stats)).pieces
 
 
-@dataclass(frozen=True, slots=True)
-class _Dumps:
-    """The flows of the nodes whose switches answered, and the nodes whose switches did not."""
-
-    answers: tuple[tuple[NodeView, tuple[Seen, ...]], ...]
-    silent: tuple[Silent, ...]
-
-    def of(self, view: NodeView) -> tuple[Seen, ...]:
-        return next((dump for each, dump in self.answers if each is view), ())
-
-
-def _dumps(views: Iterable[NodeView]) -> _Dumps:
-    """Read the flows of several nodes, side by side."""
-
-    def dump(view: NodeView) -> tuple[Seen, ...] | Silent:
-        try:
-            return flows.seen(view.node, records(view.place.management))
-        except CliError as e:
-            return Silent(view.node, str(e))
-
-    held = tuple(views)
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        answers = list(zip(held, pool.map(dump, held), strict=True))
-    return _Dumps(
-        tuple((view, answer) for view, answer in answers if not isinstance(answer, Silent)),
-        tuple(answer for _, answer in answers if isinstance(answer, Silent)),
-    )
+def _seen(views: Iterable[NodeView]) -> Dumps[tuple[Seen, ...]]:
+    return dumps(views, lambda view, records: flows.seen(view.node, records))
 
 
 def _complain(silent: Iterable[Silent]) -> None:

@@ -5,12 +5,10 @@ from typing import Annotated
 import typer
 
 from cli.commands.trace import Family
-from cli.errors import CliError
-from cli.options import located
+from cli.options import PORTS, located, only_port
 from cli.where import Where
 
 DISAGREES = 3
-_PORTS = {"min": 1, "max": 65535, "metavar": "PORT"}
 
 
 @located
@@ -18,9 +16,9 @@ def explain(
     where: Where,
     source: Annotated[str, typer.Argument(metavar="SRC", help="A pod, as NS/POD, or an IP address.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="A pod, as NS/POD, or an IP address.")],
-    tcp: Annotated[int | None, typer.Option(help="A TCP connection to this port.", **_PORTS)] = None,
-    udp: Annotated[int | None, typer.Option(help="UDP to this port.", **_PORTS)] = None,
-    sctp: Annotated[int | None, typer.Option(help="An SCTP association to this port.", **_PORTS)] = None,
+    tcp: Annotated[int | None, typer.Option(help="A TCP connection to this port.", **PORTS)] = None,
+    udp: Annotated[int | None, typer.Option(help="UDP to this port.", **PORTS)] = None,
+    sctp: Annotated[int | None, typer.Option(help="An SCTP association to this port.", **PORTS)] = None,
     family: Annotated[Family | None, typer.Option(help="Default: IPv4 if both ends have it.")] = None,
 ) -> None:
     """Say whether policies let SRC reach DST, and by which rules.
@@ -32,14 +30,12 @@ def explain(
     Exit status: 0 when the connection is allowed, 1 when it is denied, 2 for an error, 3 when the switches' flows
     do not do what the policies say.
     """
-    chosen = [(name, port) for name, port in (("tcp", tcp), ("udp", udp), ("sctp", sctp)) if port is not None]
-    if len(chosen) > 1:
-        raise CliError(f"--{' and --'.join(name for name, _ in chosen)} exclude each other: give one")
+    chosen = only_port(tcp=tcp, udp=udp, sctp=sctp)
     from cli.explain import Question
     from cli.packet import Service
     from cli.show import show_explain
 
-    service = Service(*chosen[0]) if chosen else Service()
+    service = Service(*chosen) if chosen else Service()
     version = {None: 0, Family.IPV4: 4, Family.IPV6: 6}[family]
     found = show_explain(where, Question(source, target, service, version))
     if not found.agrees:

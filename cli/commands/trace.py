@@ -6,10 +6,8 @@ from typing import Annotated
 import typer
 
 from cli.errors import CliError
-from cli.options import located
+from cli.options import PORTS, located
 from cli.where import Where
-
-_PORTS = {"min": 1, "max": 65535, "metavar": "PORT"}
 
 
 class Family(StrEnum):
@@ -24,8 +22,8 @@ def trace(
     where: Where,
     source: Annotated[str, typer.Argument(metavar="SRC", help="A pod, as NS/POD, or an address outside.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="A pod, as NS/POD, or any IP address.")],
-    tcp: Annotated[int | None, typer.Option(help="A TCP connection to this port.", **_PORTS)] = None,
-    udp: Annotated[int | None, typer.Option(help="A UDP datagram to this port.", **_PORTS)] = None,
+    tcp: Annotated[int | None, typer.Option(help="A TCP connection to this port.", **PORTS)] = None,
+    udp: Annotated[int | None, typer.Option(help="A UDP datagram to this port.", **PORTS)] = None,
     icmp: Annotated[bool, typer.Option("--icmp", help="An ICMP echo. This is the default.")] = False,
     family: Annotated[Family | None, typer.Option(help="Default: IPv4 if both ends have it.")] = None,
     reply: Annotated[bool, typer.Option("--reply", help="Trace the answer, from DST to SRC.")] = False,

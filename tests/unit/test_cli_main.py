@@ -9,7 +9,7 @@ import pytest
 
 from cli.main import run
 
-COMMANDS = ("explain", "flows", "nodes", "pods", "trace", "lab")
+COMMANDS = ("explain", "flows", "nodes", "pods", "policy", "reach", "trace", "lab")
 LAB = ("up", "down", "status", "apply", "get", "exec", "reach", "kubeconfig")
 
 
@@ -52,6 +52,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (("trace", "a/b", "c/d", "--icmp", "--udp", "2"), "--udp and --icmp exclude each other"),
         (("trace", "a/b"), "DST"),
         (("trace", "a/b", "c/d", "--family", "ipx"), "--family"),
+        (("reach", "--tcp", "0"), "--tcp"),
+        (("reach", "-o", "wide"), "--output"),
+        (("reach", "--ovsdb", "unix:/x", "--openflow", "unix:/x"), "give --kubeconfig"),
+        (("policy", "a", "b"), "b"),
         (("flows", "--table", "nope"), "there is no table 'nope'"),
         (("flows", "--pod", "nope"), "write <namespace>/<name>"),
         (("flows", "--rundir", "/nowhere"), "--rundir /nowhere: there is no such directory"),
