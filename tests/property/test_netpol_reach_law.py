@@ -9,9 +9,11 @@ from netpol_strategies import BOUNDARIES, OUTSIDE, PORTS, clusters
 from test_netpol_verdict_law import ICMP, end, objects, using
 
 from controller.policy.engine import Engine
+from controller.policy.ports import port_matches
 from controller.policy.reach import reach
-from controller.policy.traffic import EVERYTHING, NOTHING, to_any
+from controller.policy.traffic import EVERYTHING, NOTHING, TrafficSet, to_any
 from controller.policy.verdict import Traffic, judge
+from kube.netpol import PolicyPort
 from openflow.match import PortMatch
 
 TRAFFIC = [Traffic(*each) for each in (*product(("TCP", "UDP", "SCTP"), BOUNDARIES), ICMP)]
@@ -76,6 +78,13 @@ def test_sets_of_traffic_are_sets(some, others, protocol, port):
 
 def _is(match, protocol, port):
     return match.protocol == {"TCP": 6, "UDP": 17}[protocol] and port & match.mask == match.value
+
+
+@given(st.integers(0, 65535), st.integers(0, 65535))
+def test_what_was_cut_into_masks_is_one_range_again(one, other):
+    first, last = sorted((one, other))
+    pieces = frozenset((match,) for match in port_matches(17, first, last))
+    assert to_any(pieces) == TrafficSet((PolicyPort("UDP", first, last),))
 
 
 def test_nothing_is_known_of_an_empty_cluster():
