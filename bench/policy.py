@@ -16,7 +16,7 @@ from bench.metric import Metric, Samples
 from bench.workloads import Workload
 from controller.owners import Owner
 from controller.policy.engine import Engine
-from controller.policy.flows import Flows, cell_flows
+from controller.policy.flows import Flows, cell_flows, node_flows
 
 ROUNDS = 100
 Plans = dict[str, dict[Owner, Flows]]
@@ -49,7 +49,7 @@ def _case(case: str, load: Workload) -> Iterator[Metric]:
     yield Metric(case, "seconds", time.perf_counter() - started, 1)
     yield Metric(case, "peak_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
     yield Metric(case, "count", max(sum(map(len, each.values())) for each in plans.values()), 1)
-    engine.watched.update(plans)
+    engine.touched.watched.update(plans)
     for what, change in CHANGES.items():
         yield from Samples([timed(engine, plans, load, change, place) for place in range(ROUNDS)]).metrics(
             f"{case}-{what}"
@@ -69,7 +69,7 @@ def listed(load: Workload) -> Engine:
 
 def plan(engine: Engine, node: str) -> dict[Owner, Flows]:
     """The policy flows of a node by the cell that they are in."""
-    return {cell: cell_flows(engine, node, cell) for cell in engine.cells(node)}
+    return node_flows(engine, node)
 
 
 def timed(engine: Engine, plans: Plans, load: Workload, change: Callable[..., None], place: int) -> float:

@@ -143,7 +143,7 @@ class Cluster:
         """Take a whole bridge in, as when its database was first read or read again."""
         dirty = self.remove_bridge(where)
         self.bridges[where] = state
-        self.policy.watched.add(where)
+        self.policy.touched.watched.add(where)
         for port in state.ports.values():
             self._ports_of[f"{port.namespace}/{port.pod}"].add((where, port.name))
         return dirty | {(where, owner) for owner in self.owners(where)}
@@ -151,7 +151,7 @@ class Cluster:
     def remove_bridge(self, where: str) -> Dirty:
         dirty = {(where, owner) for owner in self.owners(where)}
         bridge = self.bridges.pop(where, None)
-        self.policy.watched.discard(where)
+        self.policy.touched.watched.discard(where)
         for port in bridge.ports.values() if bridge else ():
             self._forget(where, port)
         return dirty

@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 
 from controller import commands as c
 from controller.cluster import Cluster, Dirty
-from controller.flows import denied, flows
+from controller.flows import denied, flows_of
 from controller.owners import Kind, Owner
 from controller.plan import PlanError, settle
 from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
@@ -290,13 +290,13 @@ class Core:
         peer = self._peers[node]
         if not peer.contested:
             try:
-                peer.switch.update({owner: flows(self.cluster, node, owner) for owner in changed})
+                peer.switch.update(flows_of(self.cluster, node, changed))
                 return
             except PlanError:
                 pass
         # Two owners want one flow. Look at all of them, so that who gets it does not depend on who came first.
         everybody = {*self.cluster.owners(node), *peer.switch.plan.owners, *changed}
-        settled, losers = settle({owner: flows(self.cluster, node, owner) for owner in everybody})
+        settled, losers = settle(flows_of(self.cluster, node, everybody))
         peer.switch.update(settled)
         peer.contested = bool(losers)
         yield from self._reports.tell("plan", node, [Problem("Node", node, "PlanConflict", text) for text in losers])

@@ -38,6 +38,9 @@ class Owner(NamedTuple):
 
 PIPELINE = Owner(Kind.PIPELINE, "")
 
+_WORDS = {direction: direction.value for direction in Direction}
+"""Asking an Enum's member for its value takes longer."""
+
 
 def node_owner(name: str) -> Owner:
     return Owner(Kind.NODE, name)
@@ -48,24 +51,24 @@ def port_owner(name: str) -> Owner:
 
 
 def subject(direction: Direction, identity: int) -> Owner:
-    return Owner(Kind.SUBJECT, (direction.value, identity))
+    return Owner(Kind.SUBJECT, (_WORDS[direction], identity))
 
 
 def peer(direction: Direction, identity: int) -> Owner:
-    return Owner(Kind.PEER, (direction.value, identity))
+    return Owner(Kind.PEER, (_WORDS[direction], identity))
 
 
 def network(direction: Direction, net: IPNetwork) -> Owner:
-    return Owner(Kind.NETWORK, (direction.value, net.version, net))
+    return Owner(Kind.NETWORK, (_WORDS[direction], net.version, net))
 
 
 def ports(direction: Direction, match: tuple[int, int, int]) -> Owner:
-    return Owner(Kind.PORTS, (direction.value, match))
+    return Owner(Kind.PORTS, (_WORDS[direction], match))
 
 
 def rule(direction: Direction, digest: bytes) -> Owner:
-    return Owner(Kind.RULE, (direction.value, digest))
+    return Owner(Kind.RULE, (_WORDS[direction], digest))
 
 
 def address(direction: Direction, ip: IPAddress) -> Owner:
-    return Owner(Kind.ADDRESS, (direction.value, ip.version, ip))
+    return Owner(Kind.ADDRESS, (_WORDS[direction], ip.version, ip))

@@ -2,7 +2,7 @@
 
 import gc
 
-THRESHOLDS = (50_000, 20, 50)
+THRESHOLDS = (250_000, 50, 50)
 
 
 def calm_collector() -> None:

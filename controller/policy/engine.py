@@ -1,11 +1,10 @@
 """Which identities there are, whom each rule is about and where it is needed, kept up to date event by event.
 
 What an event may have changed in the policy tables of a node is a set of cells (an `Owner`): each cell's flows follow
-from this state alone. A cell that is named without need costs a computation, one that is left out would be a mistake;
-the law of the controller (tests/property) finds those.
+from this state alone. `touched` collects them.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +23,7 @@ from controller.policy.rules import (
     rules_of,
     subject_of,
 )
+from controller.policy.touched import Touched
 from kube.netpol import Direction, NetworkPolicy
 from kube.objects import IPAddress, Namespace, Pod
 from openflow.match import PortMatch
@@ -36,20 +36,16 @@ _NOBODY: tuple[None, None] = (None, None)
 
 
 class Engine:
-    """Pods, namespaces and policies as rules see them. Changed by one thread, through its methods.
-
-    `watched` are the nodes of which it says what may have changed; others are computed as a whole when they are first
-    looked at.
-    """
+    """Pods, namespaces and policies as rules see them. Changed by one thread, through its methods."""
 
     def __init__(self) -> None:
-        self.watched: set[str] = set()
+        self.touched = Touched()
         self.identities: dict[Traits, Identity] = {}
         self.by_id: dict[int, Identity] = {}
         self.rules: dict[Rule, ActiveRule] = {}
         self.by_digest: dict[bytes, ActiveRule] = {}
         self.policies: dict[str, NetworkPolicy] = {}
-        self.conjunctions = Conjunctions(self._touch_everywhere)
+        self.conjunctions = Conjunctions(self.touched.everywhere)
         self.networks: defaultdict[tuple[Direction, IPNetwork], set[ActiveRule]] = defaultdict(set)
         self.ports: defaultdict[tuple[Direction, PortMatch], set[ActiveRule]] = defaultdict(set)
         self._pods: dict[str, tuple[Pod, Identity | None]] = {}
@@ -59,14 +55,13 @@ class Engine:
         self._sets_in: defaultdict[str, set[Members]] = defaultdict(set)
         self._identities_in: defaultdict[str, set[Identity]] = defaultdict(set)
         self._pods_in: defaultdict[str, set[str]] = defaultdict(set)
-        self._local: defaultdict[str, Counter[Identity]] = defaultdict(Counter)
-        self._keys: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._numbers: defaultdict[PortName, Counter[int]] = defaultdict(Counter)
-        self._naming: defaultdict[PortName, Counter[str]] = defaultdict(Counter)
+        self._local: defaultdict[str, dict[Identity, int]] = defaultdict(dict)
+        self._keys: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._numbers: defaultdict[PortName, dict[int, int]] = defaultdict(dict)
+        self._naming: defaultdict[PortName, dict[str, int]] = defaultdict(dict)
         self._renumber: set[PortName] = set()
         self._stale: set[str] = set()
         self._said: dict[str, Said] = {}
-        self._dirty: set[tuple[str, Owner]] = set()
         self._moved: set[str] = set()
 
     def identity_of(self, pod: str) -> Identity | None:
@@ -87,13 +82,12 @@ class Engine:
 
     def local(self, node: str) -> Iterable[Identity]:
         """Identities of the pods of a node."""
-        return self._local.get(node, Counter()).keys()
+        return self._local.get(node, {}).keys()
 
     def take_dirty(self) -> tuple[set[tuple[str, Owner]], set[str]]:
         """Nodes and cells that may have changed since this was last called, and keys of pods whose identity has."""
-        dirty, self._dirty = self._dirty, set()
         moved, self._moved = self._moved, set()
-        return dirty, moved
+        return self.touched.take(), moved
 
     # Events.
 
@@ -135,7 +129,7 @@ class Engine:
         key = pod.meta.key
         old, before = self._pods.get(key, (None, None))
         identity = None if pod.host_network else self._identity(pod)
-        same = old is not None and (old.node_name, addresses(old)) == (pod.node_name, addresses(pod))
+        same = old is not None and _place(old) == _place(pod)
         if old is not None and before is identity and same:
             self._pods[key] = pod, identity
             if identity is not None:
@@ -181,13 +175,13 @@ class Engine:
     def _settled(self, identity: Identity, node: str, change: int) -> None:
         """A node runs the first pod of an identity, or no longer runs any."""
         _count(self._local[node], identity, change)
-        self._touch_subject(identity, (node,), identity.isolated)
+        self.touched.place(identity, (node,))
         for rule in _rules(identity.sets, "subject_of"):
             self._needed(rule, node, change)
 
     def _needed(self, rule: ActiveRule, node: str, change: int) -> None:
         if _count(rule.nodes, node, change):
-            self._touch_rule(rule, node)
+            self.touched.rule(rule, node)
 
     # Identities.
 
@@ -253,9 +247,8 @@ class Engine:
     def _membership(self, members: Members, identity: Identity, change: int) -> None:
         """While the identity is a member."""
         for rule in _rules((members,), "peer_of", "also_of"):
-            for node in rule.nodes:
-                self._touch_all(node, identity.cells(rule.rule.direction))
-        self._touch_subject(identity, identity.nodes, identity.isolated)
+            self.touched.peer(identity, rule)
+        self.touched.place(identity, identity.nodes)
         for rule in _rules((members,), "subject_of"):
             for node in identity.nodes:
                 self._needed(rule, node, change)
@@ -344,7 +337,7 @@ class Engine:
         found = tuple((origin, self._rule(rule)) for origin, rule in rules_of(policy, self._served))
         for origin, rule in found:
             _count(rule.origins, origin, 1)
-            self._touch_origin(rule)
+            self.touched.origin(rule)
         self._said[policy.meta.key] = Said(subject, tuple(policy.rules), found)
         if before is not None:
             self._unsay(before)
@@ -354,7 +347,7 @@ class Engine:
             self._isolate(said.subject, direction, -1)
         for origin, rule in said.rules:
             _count(rule.origins, origin, -1)
-            self._touch_origin(rule)
+            self.touched.origin(rule)
             if not rule.origins:
                 self._unrule(rule)
         self._forget_unused(said.subject)
@@ -365,7 +358,7 @@ class Engine:
     def _isolate(self, subject: Members, direction: Direction, change: int) -> None:
         if _count(subject.isolating, direction, change):
             for identity in subject.identities:
-                self._touch_subject(identity, identity.nodes)
+                self.touched.subject(identity, identity.nodes)
 
     # Rules.
 
@@ -378,16 +371,17 @@ class Engine:
         made = self.rules[rule] = ActiveRule(rule, self._members(rule.subject), peers, also)
         self.by_digest[made.digest] = made
         self.conjunctions.add(made)
+        self.touched.named(made)
         for index in self._indexes(made):
             index.add(made)
         for identity in made.subject.identities:
-            self._touch_subject(identity, identity.nodes)
+            self.touched.subject(identity, identity.nodes)
             for node in identity.nodes:
                 self._needed(made, node, 1)
         return made
 
     def _unrule(self, rule: ActiveRule) -> None:
-        self._touch_everywhere(rule)
+        self.touched.everywhere(rule)
         for index in self._indexes(rule):
             index.discard(rule)
         for network in rule.rule.networks:
@@ -402,56 +396,19 @@ class Engine:
     def _indexes(self, rule: ActiveRule) -> Iterator[set[ActiveRule]]:
         """Everywhere that a rule is found by what it names."""
         direction = rule.rule.direction
-        yield rule.subject.subject_of[direction]
+        yield rule.subject.subject_of.of(direction)
         for members in rule.peers:
-            yield members.peer_of[direction]
+            yield members.peer_of.of(direction)
         if rule.also is not None:
-            yield rule.also.also_of[direction]
+            yield rule.also.also_of.of(direction)
         for network in rule.rule.networks:
             yield self.networks[direction, network]
         for match in rule.rule.ports or ():
             yield self.ports[direction, match]
 
-    # What may have changed.
-
-    def _touch(self, node: str, cell: Owner) -> None:
-        if node in self.watched:
-            self._dirty.add((node, cell))
-
-    def _touch_subject(
-        self, identity: Identity, nodes: Iterable[str], directions: Iterable[Direction] = Direction
-    ) -> None:
-        for node in nodes:
-            for direction in directions:
-                self._touch(node, owners.subject(direction, identity.id))
-
-    def _touch_all(self, node: str, cells: Iterable[Owner]) -> None:
-        """`cells` may be many: they are not looked at for a node that nobody watches."""
-        if node in self.watched:
-            self._dirty.update((node, cell) for cell in cells)
-
     def _touch_address(self, ip: IPAddress) -> None:
-        """Wherever rules name one of those that claim it."""
-        for key in self._claims.get(ip, ()):
-            identity = self.identity_of(key)
-            for rule in _rules(identity.sets, "peer_of", "also_of") if identity is not None else ():
-                for node in rule.nodes:
-                    self._touch(node, owners.address(rule.rule.direction, ip))
-
-    def _touch_origin(self, rule: ActiveRule) -> None:
-        for node in rule.nodes:
-            self._touch(node, owners.rule(rule.rule.direction, rule.digest))
-
-    def _touch_rule(self, rule: ActiveRule, node: str) -> None:
-        """All cells that the rule has a part in, but for its subjects."""
-        self._touch_all(node, rule.cells())
-
-    def _touch_everywhere(self, rule: ActiveRule) -> None:
-        """All cells that the rule has a part in, on all nodes that need it."""
-        for node in rule.nodes:
-            self._touch_rule(rule, node)
-        for identity in rule.subject.identities:
-            self._touch_subject(identity, identity.nodes)
+        claiming = [self._pods[key][1] for key in self._claims.get(ip, ())]
+        self.touched.address(ip, filter(None, claiming))
 
     def cells(self, node: str) -> set[Owner]:
         """Every cell that may have flows on a node."""
@@ -473,6 +430,11 @@ class Said(NamedTuple):
     rules: tuple[tuple[Origin, ActiveRule], ...]
 
 
+def _place(pod: Pod) -> tuple[object, ...]:
+    """Where a pod is, and what decides whose an address is that two pods claim."""
+    return pod.node_name, addresses(pod), pod.meta.created
+
+
 def _rules(sets: Iterable[Members], *roles: str) -> Iterator[ActiveRule]:
     """The rules in which these sets have one of these roles."""
     for members in sets:
@@ -481,13 +443,15 @@ def _rules(sets: Iterable[Members], *roles: str) -> Iterator[ActiveRule]:
                 yield from rules
 
 
-def _count(counter: Counter[K], key: K, change: int) -> bool:
+def _count(counter: dict[K, int], key: K, change: int) -> bool:
     """Add to a count; what is counted no more is not in the counter. Whether the key came in or went out."""
-    before = counter[key]
-    counter[key] = before + change
-    if not counter[key]:
+    before = counter.get(key, 0)
+    after = before + change
+    if after:
+        counter[key] = after
+    else:
         del counter[key]
-    return not before or not before + change
+    return not before or not after
 
 
 def _discard(index: dict[At, set[K]], at: At, value: K) -> None:

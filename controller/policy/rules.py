@@ -48,6 +48,13 @@ class PodSet(NamedTuple):
         """The namespace that such pods are in, or ANYWHERE."""
         return ANYWHERE if self.namespaces is not None else self.namespace
 
+    @property
+    def words(self) -> tuple[object, ...]:
+        """The same in plain text and numbers."""
+        namespaces = None if self.namespaces is None else self.namespaces.words
+        serving = None if self.serving is None else (*self.serving.port, self.serving.number)
+        return self.namespace, namespaces, self.pods.words, serving
+
 
 def everybody(serving: Serving) -> PodSet:
     """All pods with such a port."""
@@ -70,6 +77,18 @@ class Rule:
     def clauses(self) -> int:
         """How many things have to hold, beside being the subject's traffic."""
         return (self.peers is not None) + (self.also is not None) + (self.ports is not None)
+
+    @property
+    def words(self) -> tuple[object, ...]:
+        """The same in plain text and numbers: what replicas that know each other's words agree on."""
+        return (
+            self.direction.value,
+            self.subject.words,
+            None if self.peers is None else tuple([each.words for each in self.peers]),
+            tuple(map(str, self.networks)),
+            None if self.also is None else self.also.words,
+            None if self.ports is None else tuple([tuple(each) for each in self.ports]),
+        )
 
 
 Numbers = Callable[[PortName], Iterable[int]]

@@ -13,6 +13,7 @@ from netpol_strategies import NAMESPACES, NODES, clusters, labels, namespaces, p
 from controller.bridge import bridge_state
 from controller.cluster import Cluster
 from controller.flows import flows
+from controller.policy.flows import node_flows
 from kube.changes import Applied, Deleted, Listed
 
 POLICIES = ("p0", "p1", "p2", "p3")
@@ -98,6 +99,21 @@ class History(RuleBasedStateMachine):
             held = {flow for found in self.held[name].values() for flow in found}
             assert held == set(flows_on(fresh, name).values())
             assert held == set(flows_on(self.cluster, name).values())
+            self._together(name, self.cluster)
+            self._together(name, fresh)
+
+    def _together(self, name, cluster):
+        """A node's cells worked out one by one, and all together."""
+        one_by_one = {cell: flows(cluster, name, cell) for cell in cluster.policy.cells(name)}
+        together = node_flows(cluster.policy, name)
+        assert {cell: made for cell, made in together.items() if made} == {
+            cell: made for cell, made in one_by_one.items() if made
+        }
+
+    @rule(which=st.sampled_from(NODES))
+    def look_at_a_whole_node(self, which):
+        """So that what is kept of it is old when the next event comes."""
+        self._together(which, self.cluster)
 
 
 History.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

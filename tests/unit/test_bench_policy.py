@@ -41,7 +41,7 @@ def test_every_change_is_in_the_plans_afterwards() -> None:
     load = workloads.small_namespaces(namespaces=60, nodes=5)
     engine = policy.listed(load)
     plans = {node: policy.plan(engine, node) for node in workloads.node_names(load)}
-    engine.watched.update(plans)
+    engine.touched.watched.update(plans)
     for change in policy.CHANGES.values():
         policy.timed(engine, plans, load, change, 7)
         for node, plan in plans.items():
