@@ -6,7 +6,7 @@ from copy import deepcopy
 from cluster_fixture import SYSTEM
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from netpol_fabric import KINDS, flows_on, nodes, parsed, ports_on, told
 from netpol_strategies import NAMESPACES, NODES, clusters, labels, namespaces, pods, policies
 
@@ -110,11 +110,19 @@ class History(RuleBasedStateMachine):
             cell: made for cell, made in one_by_one.items() if made
         }
 
-    @rule(which=st.sampled_from(NODES))
-    def look_at_a_whole_node(self, which):
-        """So that what is kept of it is old when the next event comes."""
-        self._together(which, self.cluster)
-
 
 History.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 test_any_history = History.TestCase
+
+
+class Looking(History):
+    """Whole nodes are looked at all the time, so that what is kept of them is old when the next event comes."""
+
+    @invariant()
+    def whole_nodes_are_right(self):
+        for name in NODES:
+            self._together(name, self.cluster)
+
+
+Looking.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+test_any_history_that_is_looked_at = Looking.TestCase

@@ -13,6 +13,7 @@ from controller.bridge import bridge_state
 from controller.flows import flows
 from controller.policy.conjunctions import Conjunctions
 from controller.policy.engine import Engine
+from controller.policy.flows import node_flows
 from controller.policy.names import policy_names
 from kube.changes import Applied, Deleted
 from kube.netpol import Direction
@@ -152,6 +153,38 @@ def test_a_node_that_is_not_followed_is_not_told_of():
     made = told(cluster(api_pod(0, 1, "db")), ("n2",))
     assert made.apply(Applied(parsed("policies", from_web()))) == set()
     assert made.set_bridge("n1", bridge_state([], SYSTEM)) >= {("n1", cell) for cell in made.policy.cells("n1")}
+
+
+# What nodes have in common is kept until it changes.
+
+
+def assert_together_as_one_by_one(made):
+    for node in NODES:
+        one_by_one = {cell: each for cell in made.policy.cells(node) if (each := flows(made, node, cell))}
+        assert node_flows(made.policy, node) == one_by_one
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Applied(parsed("policies", policy("q", podSelector=OTHER, ingress=[{"from": [{"podSelector": WEB}]}]))),
+        Applied(parsed("policies", from_web("a"))),
+        Applied(parsed("policies", policy("q", podSelector=DB))),
+        Deleted("NetworkPolicy", "x/p"),
+        Deleted("NetworkPolicy", "x/also"),
+        Applied(parsed("pods", api_pod(4, 1, "web"))),
+        Applied(parsed("pods", api_pod(1, 2, "db"))),
+        Deleted("Pod", "x/pod1"),
+    ],
+    ids=["one more rule of a peer", "another name first", "isolated once more", "its first name gone",
+         "its other name gone", "one more peer", "another kind of pod", "a peer gone"],
+)  # fmt: skip
+def test_what_is_kept_of_nodes_goes_when_it_changes(event):
+    pods = (api_pod(0, 1, "db"), api_pod(1, 2, "web"), api_pod(2, 1, "other"), api_pod(3, 2, "db"))
+    made = told(cluster(*pods, policies=[from_web("p"), from_web("also")]), NODES)
+    assert_together_as_one_by_one(made)
+    made.apply(event)
+    assert_together_as_one_by_one(made)
 
 
 # Addresses.
