@@ -20,6 +20,9 @@ class Conjunctions:
     def add(self, rule: ActiveRule) -> None:
         alike = self._alike.setdefault(_begin(rule), [])
         alike.append(rule)
+        if len(alike) == 1:
+            rule.number = _begin(rule)
+            return
         alike.sort(key=lambda each: each.digest)
         place = alike.index(rule)
         self._number(alike, place)

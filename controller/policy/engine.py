@@ -75,9 +75,10 @@ class Engine:
 
     def holder(self, ip: IPAddress) -> tuple[Pod | None, Identity | None]:
         """The pod that has an address, with its identity."""
-        claims = [self._pods[key] for key in self._claims.get(ip, ())]
-        if len(claims) == 1:
-            return claims[0]
+        keys = self._claims.get(ip, ())
+        if len(keys) == 1:
+            return self._pods[next(iter(keys))]
+        claims = [self._pods[key] for key in keys]
         return max(claims, key=lambda each: (str(each[0].meta.created or ""), each[0].meta.key), default=_NOBODY)
 
     def local(self, node: str) -> Iterable[Identity]:

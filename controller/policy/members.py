@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -115,11 +114,12 @@ class Members:
         return any(named) or bool(self.isolating)
 
 
-@dataclass(eq=False)
+@dataclass(slots=True, eq=False)
 class ActiveRule:
     """A rule with the sets that it speaks of, the policies' rules that say it, and the nodes that run subjects of it,
     by how many of its identities they run. `number` is its conjunction's, 1 to 2**32 - 1 (see `conjunctions`); `made`
-    is what `flows` has worked out of it, until it is touched."""
+    is what `flows` has worked out of it, until it is touched. `digest` is what the rule says, in 16 bytes; `clauses`
+    how many clauses its conjunction has: the first is its subject, the last its ports."""
 
     rule: Rule
     subject: Members
@@ -129,16 +129,12 @@ class ActiveRule:
     nodes: dict[str, int] = field(default_factory=dict)
     number: int = 0
     made: "Made | None" = None
+    digest: bytes = field(init=False)
+    clauses: int = field(init=False)
 
-    @cached_property
-    def clauses(self) -> int:
-        """How many clauses its conjunction has; the first is its subject, the last its ports."""
-        return 1 + self.rule.clauses
-
-    @cached_property
-    def digest(self) -> bytes:
-        """What the rule says, in 16 bytes."""
-        return blake2b(repr(self.rule.words).encode(), digest_size=16).digest()
+    def __post_init__(self) -> None:
+        self.digest = blake2b(repr(self.rule.words).encode(), digest_size=16).digest()
+        self.clauses = 1 + self.rule.clauses
 
     @property
     def named(self) -> Iterator[Members]:

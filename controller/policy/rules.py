@@ -165,7 +165,7 @@ def _pods(policy: NetworkPolicy, rule: PolicyRule) -> tuple[PodSet, ...] | None:
     if rule.peers is None:
         return None
     found = {_pod_set(policy, peer) for peer in rule.peers if isinstance(peer, PodPeer)}
-    return tuple(sorted(found, key=str))
+    return tuple(sorted(found, key=str)) if len(found) > 1 else tuple(found)
 
 
 def _pod_set(policy: NetworkPolicy, peer: PodPeer) -> PodSet:
