@@ -3,7 +3,7 @@
 What a switch should hold is what the controller works out, by the same functions. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from kube.netpol import Direction
 from openflow.codec import Encoded, Record, table_of
 from openflow.decode import decode
 from openflow.features.priority import LOW
+from openflow.match import CT_BITS
+from openflow.oxm import CT_STATE
 from openflow.tables import Table
 
 _SAYS_WHO = (Table.SOURCE_IDENTITY, Table.ROUTE)
@@ -28,10 +30,12 @@ _NOT_HERE = "it is not a node that this command can look into"
 
 
 class Count(NamedTuple):
-    """Of packets that a flow has matched since it was added, summed over nodes."""
+    """Of packets that flows have matched since they were added, summed over nodes. `sessions` are the packets of new
+    connections among them; None where they are dropped, and no connection comes of them."""
 
     packets: int
     bytes: int
+    sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +133,13 @@ class _Look:
     def state(self, share: Share) -> PolicyState:
         nodes = tuple(self._node(share, node, pods) for node, pods in share.pods.items() if node)
         seen = [each.node for each in nodes if not each.unseen]
-        keys = {origin: set(self._counting(share, origin, seen)) for origin in share.rules}
+        flows = {origin: set(self._counting(share, origin, seen)) for origin in share.rules}
         return PolicyState(
             share,
             nodes,
-            {origin: self._count(found) for origin, found in keys.items()},
-            {direction: self._count(self._denying(share, direction, seen)) for direction in share.policy.rules},
-            self._count({at for found in keys.values() for at in found}),
+            {origin: self._passed(found) for origin, found in flows.items()},
+            {direction: self._matched(self._denying(share, direction, seen)) for direction in share.policy.rules},
+            self._passed({at for found in flows.values() for at in found}),
         )
 
     def _node(self, share: Share, node: str, pods: tuple[str, ...]) -> NodeState:
@@ -152,20 +156,24 @@ class _Look:
             tuple(flow for flow in wrong if flow.key in held),
         )
 
-    def _counting(self, share: Share, origin: Origin, nodes: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Node and key of the flows that count what a rule lets through."""
+    def _counting(self, share: Share, origin: Origin, nodes: Iterable[str]) -> Iterator[tuple[str, Encoded]]:
+        """Node and flow of those that count what a rule lets through."""
         for node in nodes:
             for rule in share.rules[origin]:
                 for cell in counting(rule, node):
-                    yield from ((node, flow.key) for flow in self.wanted.flows(node, cell))
+                    yield from ((node, flow) for flow in self.wanted.flows(node, cell))
 
-    def _denying(self, share: Share, direction: Direction, nodes: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    def _denying(self, share: Share, direction: Direction, nodes: Iterable[str]) -> Iterator[tuple[str, Encoded]]:
         for node in nodes:
             for cell in share.subjects(direction, node):
-                yield from ((node, flow.key) for flow in self.wanted.flows(node, cell) if _denies(flow))
+                yield from ((node, flow) for flow in self.wanted.flows(node, cell) if _denies(flow))
 
-    def _count(self, flows: Iterable[tuple[str, bytes]]) -> Count:
-        found = [self.held[node][key] for node, key in flows if key in self.held[node]]
+    def _passed(self, flows: Collection[tuple[str, Encoded]]) -> Count:
+        first = self._matched((node, flow) for node, flow in flows if _begins(flow))
+        return self._matched(flows)._replace(sessions=first.packets)
+
+    def _matched(self, flows: Iterable[tuple[str, Encoded]]) -> Count:
+        found = [self.held[node][flow.key] for node, flow in flows if flow.key in self.held[node]]
         return Count(sum(each.packets for each in found), sum(each.bytes for each in found))
 
 
@@ -176,6 +184,11 @@ def _holds(held: Mapping[bytes, Record], key: bytes, body: bytes) -> bool:
 def _denies(flow: Encoded) -> bool:
     """Of a subject's flows the one below those that are parts of rules."""
     return decode(flow).priority == LOW
+
+
+def _begins(flow: Encoded) -> bool:
+    """Of the two flows by which a rule lets packets pass, the one for new connections."""
+    return any(term.field == CT_STATE and term.value & CT_BITS["new"] for term in decode(flow).match)
 
 
 def by_key(_: NodeView, records: Iterable[Record]) -> Mapping[bytes, Record]:

@@ -21,6 +21,7 @@ from openflow.render import Names, named
 _SHOWN = 3
 """How many flows that are missing on a node are named; there may be thousands."""
 ALL_NODES = "all nodes"
+_COUNTED = ("SESSIONS", "PACKETS", "BYTES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def columns() -> tuple[Column, ...]:
         Column("NAMESPACE"),
         Column("NAME", "bold"),
         Column("TYPES"),
-        *(Column(title, right=True) for title in ("PODS", "RULES", "FLOWS", "PACKETS", "BYTES")),
+        *(Column(title, right=True) for title in ("PODS", "RULES", "FLOWS", *_COUNTED)),
         Column("IN FORCE", _force_style, fold=True),
         Column("AGE", "dim", right=True),
     )
@@ -72,9 +73,9 @@ def rows(found: Iterable[PolicyState], now: datetime) -> Iterator[Row]:
     """One row a policy."""
     for each in found:
         policy = each.share.policy
-        numbers = (_pod_count(each), len(each.share.rules), _flow_count(each), each.total.packets, each.total.bytes)
+        numbers = _pod_count(each), len(each.share.rules), _flow_count(each)
         names = policy.meta.namespace, policy.meta.name, _types(policy)
-        yield Row((*names, *map(str, numbers), in_force(each), _age(policy, now)))
+        yield Row((*names, *map(str, numbers), *_counted(each.total), in_force(each), _age(policy, now)))
 
 
 def in_force(state: PolicyState) -> str:
@@ -150,8 +151,7 @@ def _forced(state: PolicyState) -> Piece:
 
 _RULE_COLUMNS = (
     Column("RULE", "bold"),
-    Column("PACKETS", right=True),
-    Column("BYTES", right=True),
+    *(Column(title, right=True) for title in _COUNTED),
     Column("WHAT", fold=True),
     Column("COUNTED WITH", "dim", fold=True),
 )
@@ -179,8 +179,10 @@ def _rule_rows(state: PolicyState) -> Iterator[Row]:
 _DENIED = "all policies that isolate these pods"
 
 
-def _counted(count: Count) -> tuple[str, str]:
-    return str(count.packets), str(count.bytes)
+def _counted(count: Count) -> tuple[str, str, str]:
+    """The cells of the columns `_COUNTED`."""
+    sessions = NOTHING if count.sessions is None else str(count.sessions)
+    return sessions, str(count.packets), str(count.bytes)
 
 
 def _rule_name(origin: Origin) -> str:
@@ -261,7 +263,9 @@ def _place(origin: Origin) -> dict[str, Any]:
 
 
 def _counts(count: Count) -> dict[str, int]:
-    return {"packets": count.packets, "bytes": count.bytes}
+    """What is dropped has no sessions."""
+    sessions = {} if count.sessions is None else {"sessions": count.sessions}
+    return {**sessions, "packets": count.packets, "bytes": count.bytes}
 
 
 def _node(state: NodeState, names: Names) -> dict[str, Any]:

@@ -22,9 +22,10 @@ def policy(
     Policies are NetworkPolicies. One is in force on a node that runs pods it selects when the switch there holds
     every flow that it has a part in, just as the controller works it out: the flows are read and compared.
 
-    PACKETS and BYTES are what its rules have let through, from those that asked: replies are never judged. The
-    switches count, since they have the flow, and may be a second behind. Policies that say the same share a flow and
-    its count.
+    PACKETS and BYTES are what its rules have let through, from those that asked: replies are never judged. SESSIONS
+    are those of the packets that belong to new connections: one for each TCP connection, and for UDP as many as are
+    sent until the other side answers. The switches count, since they have the flow, and may be a second behind.
+    Policies that say the same share a flow and its count.
 
     Exit status: 0 when the policies are in force everywhere, 1 when a node lacks some of one, 2 for an error.
     """

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from policy_objects_fixture import Held, Obj, apps, block, objects, pod, policy, state, wanted
 
 from cli.inforce import Count, NodeState
 from cli.view import Silent
 from controller.policy.rules import Origin
 from kube.netpol import Direction
-from openflow.codec import Encoded
+from openflow.codec import Encoded, table_of
 from openflow.decode import decode
 from openflow.features.priority import LOW
+from openflow.flow import Flow
+from openflow.match import ct_state
 from openflow.tables import Table
 
 BOTH = ("alpha", "beta")
@@ -71,7 +75,7 @@ def test_nothing_is_said_of_a_node_that_was_not_looked_at() -> None:
 
 def test_a_policy_without_pods_has_no_nodes() -> None:
     found = state(objects(policy("shop/none", "none")), {"alpha": {}})["shop/none"]
-    assert (found.nodes, found.in_force, found.total) == ((), True, Count(0, 0))
+    assert (found.nodes, found.in_force, found.total) == ((), True, Count(0, 0, sessions=0))
 
 
 def test_pods_that_have_ended_or_have_no_node_need_nothing() -> None:
@@ -81,41 +85,77 @@ def test_pods_that_have_ended_or_have_no_node_need_nothing() -> None:
     assert (found.nodes, dict(found.share.pods)) == ((), {"": ("shop/web-2",)})
 
 
-def _counted(held: Held) -> tuple[int, int]:
-    """Has every flow that judges in IngressPolicy match 100 bytes in a packet; the numbers of those that allow (of a
-    policy with peers and ports, the ones of its conjunctions) and of those that deny."""
-    allowing = denying = 0
-    for records in held.values():
-        for key, record in records.items():
-            flow = decode(record.flow)
-            allows, denies = "conj_id" in [term.field.name for term in flow.match], flow.priority == LOW
-            if flow.table == Table.INGRESS_POLICY and (allows or denies):
-                records[key] = record._replace(packets=1, bytes=100)
-                allowing, denying = allowing + allows, denying + denies
-    return allowing, denying
+FIRST, LATER, DENIED = 3, 20, 100
+"""Packets of each flow for new connections, of each for known ones, and of each that denies."""
+
+
+def _counted(held: Held) -> dict[int, int]:
+    """Has every flow of IngressPolicy that lets pass or denies match so many packets, of ten bytes; the number of the
+    flows by how many they match."""
+    matched = [
+        (record, records, packets)
+        for records in held.values()
+        for record in records.values()
+        if table_of(record.flow.key) == Table.INGRESS_POLICY and (packets := _packets(decode(record.flow)))
+    ]
+    for record, records, packets in matched:
+        records[record.flow.key] = record._replace(packets=packets, bytes=10 * packets)
+    return Counter(packets for _, _, packets in matched)
+
+
+def _packets(flow: Flow) -> int:
+    """0 for what is only a part of rules."""
+    if flow.priority == LOW:
+        return DENIED
+    if ct_state(new=True, trk=True) in flow.match:
+        return FIRST
+    return LATER if ct_state(new=False, trk=True) in flow.match else 0
+
+
+def _passed(flows: dict[int, int]) -> Count:
+    packets = FIRST * flows[FIRST] + LATER * flows[LATER]
+    return Count(packets, 10 * packets, sessions=FIRST * flows[FIRST])
 
 
 def test_counters_are_those_of_the_rules_own_flows_summed_over_nodes() -> None:
     made = objects(WEB)
     held = wanted(made, *BOTH)
-    allowing, denying = _counted(held)
+    flows = _counted(held)
     found = state(made, held)["shop/web"]
-    assert min(allowing, denying) >= len(BOTH)
-    assert dict(found.counts) == {INGRESS: Count(allowing, 100 * allowing)}
-    assert dict(found.denied) == {Direction.INGRESS: Count(denying, 100 * denying)}
-    assert found.total == Count(allowing, 100 * allowing)
+    assert min(flows[FIRST], flows[LATER], flows[DENIED]) >= len(BOTH)
+    assert dict(found.counts) == {INGRESS: _passed(flows)}
+    assert found.total == _passed(flows)
+
+
+def test_what_is_denied_is_counted_and_has_no_sessions() -> None:
+    made = objects(WEB)
+    held = wanted(made, *BOTH)
+    denied = DENIED * _counted(held)[DENIED]
+    assert dict(state(made, held)["shop/web"].denied) == {Direction.INGRESS: Count(denied, 10 * denied)}
+
+
+def test_packets_of_known_connections_are_no_sessions() -> None:
+    made = objects(WEB)
+    held = wanted(made, *BOTH)
+    _counted(held)
+    for records in held.values():
+        for key, record in records.items():
+            if record.packets == FIRST:
+                records[key] = record._replace(packets=0, bytes=0)
+    total = state(made, held)["shop/web"].total
+    assert total.sessions == 0 < total.packets
 
 
 def test_policies_that_say_the_same_share_a_count_and_say_so() -> None:
     again = policy("shop/again", "web", policyTypes=["Ingress", "Egress"], ingress=[WEB["spec"]["ingress"][0]])
     made = objects(WEB, again)
     held = wanted(made, *BOTH)
-    allowing, _ = _counted(held)
+    flows = _counted(held)
     found = state(made, held)
     other = Origin("shop/again", "Ingress", 0)
     assert found["shop/web"].share.shared(INGRESS) == (other,)
     assert found["shop/again"].share.shared(other) == (INGRESS,)
-    assert found["shop/again"].counts[other] == found["shop/web"].counts[INGRESS] == Count(allowing, 100 * allowing)
+    assert found["shop/again"].counts[other] == found["shop/web"].counts[INGRESS] == _passed(flows)
 
 
 def test_rules_that_let_everything_through_are_counted_together() -> None:
@@ -123,12 +163,9 @@ def test_rules_that_let_everything_through_are_counted_together() -> None:
     everything = [policy("shop/a", "web", ingress=[{}]), policy("shop/b", ingress=[{}])]
     made = objects(*everything)
     held = wanted(made, *BOTH)
-    for records in held.values():
-        for key, record in records.items():
-            if key[0] == Table.INGRESS_POLICY:
-                records[key] = record._replace(packets=1)
+    flows = _counted(held)
     found = state(made, held)
     assert found["shop/a"].share.shared(Origin("shop/a", "Ingress", 0)) == (Origin("shop/b", "Ingress", 0),)
-    each = sum(key[0] == Table.INGRESS_POLICY for key in held["beta"])  # where there is one kind of pods of theirs
-    assert found["shop/a"].total == Count(2 * each, 0)  # the web pods' on each of two nodes
-    assert found["shop/b"].total == Count(3 * each, 0)  # and the cart's
+    assert found["shop/b"].total == _passed(flows)  # the web pods' on each of two nodes, and the cart's
+    assert found["shop/a"].total == _passed({packets: 2 * number // 3 for packets, number in flows.items()})
+    assert flows[FIRST]

@@ -24,6 +24,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=3, minutes=5)
 KEYS = ("bank/web", "shop/all", "shop/web")
 WEB = policy("shop/web", "web", ingress=[{"from": [apps("cart")], "ports": [{"port": "http"}]}])
 INGRESS = Origin("shop/web", "Ingress", 0)
+COUNT = Count(12, 980, sessions=3)
 
 
 def _state(made: PolicyObjects, lacking: int = 0) -> PolicyState:
@@ -33,11 +34,11 @@ def _state(made: PolicyObjects, lacking: int = 0) -> PolicyState:
     for key in judging[:lacking]:
         del held["alpha"][key]
     found = state(made, held)["shop/web"]
-    return replace(found, total=Count(12, 980), counts=MappingProxyType({**found.counts, **_counts(found)}))
+    return replace(found, total=COUNT, counts=MappingProxyType({**found.counts, **_counts(found)}))
 
 
 def _counts(found: PolicyState) -> dict[Origin, Count]:
-    return {origin: Count(12, 980) for origin in found.counts if origin.place == 0}
+    return {origin: COUNT for origin in found.counts if origin.place == 0}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,8 @@ def test_a_row_a_policy() -> None:
     found = _state(objects(WEB))
     (row,) = policies.rows([found], NOW)
     flows = str(sum(each.flows for each in found.nodes))
-    assert row.cells == ("shop", "web", "Ingress", "2", "1", flows, "12", "980", "all nodes", "3h5m")
+    assert row.cells == ("shop", "web", "Ingress", "2", "1", flows, "3", "12", "980", "all nodes", "3h5m")
+    assert [column.title for column in policies.columns()][6:9] == ["SESSIONS", "PACKETS", "BYTES"]
 
 
 def _node(name: str, *missing: Encoded, unseen: str = "") -> NodeState:
@@ -126,9 +128,10 @@ def test_all_about_a_policy() -> None:
         "shop/web: Ingress of podSelector app=web, for 3h5m",
         "2 pods selected; in force: all nodes",
         "",
-        "RULE            PACKETS  BYTES  WHAT                                 COUNTED WITH",
-        "ingress #0           12    980  from podSelector app=cart; TCP http  shop/again ingress #0",
-        "ingress denied        0      0  what no rule allows                  all policies that isolate these pods",
+        "RULE            SESSIONS  PACKETS  BYTES  WHAT                                 COUNTED WITH",
+        "ingress #0             3       12    980  from podSelector app=cart; TCP http  shop/again ingress #0",
+        "ingress denied         -        0      0  what no rule allows                  "
+        "all policies that isolate these pods",
         "",
         "NODE   FLOWS  IN FORCE  PODS",
         f"alpha     {alpha}  yes       shop/web-1",
@@ -165,13 +168,14 @@ def test_for_programs() -> None:
         "shop", "web", ["Ingress"], "app=web", 2, sum(flows),
     ]  # fmt: skip
     assert (made["created"], made["ignored"], made["inForce"]) == ("2026-01-01T00:00:00+00:00", [], False)
-    assert (made["packets"], made["bytes"]) == (12, 980)
+    assert (made["sessions"], made["packets"], made["bytes"]) == (3, 12, 980)
     assert made["rules"] == [
         {
             "direction": "Ingress",
             "index": 0,
             "text": "from podSelector app=cart; TCP http",
             "allowsNothing": False,
+            "sessions": 3,
             "packets": 12,
             "bytes": 980,
             "countedWith": [{"policy": "shop/again", "direction": "Ingress", "index": 0}],
