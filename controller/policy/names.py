@@ -1,6 +1,6 @@
 """Names for what policies put into a switch: owners behind cookies, and identities."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -85,13 +85,6 @@ class PolicyObjects:
             {cookie(Feature.POLICY, owner): shown for owner, shown in owners.items()},
             {each.id: identity_title(each) for each in engine.identities.values()},
         )
-
-
-def policy_names(
-    pods: Iterable[Pod], namespaces: Iterable[Namespace], policies: Iterable[NetworkPolicy]
-) -> PolicyNames:
-    """Names for everything in the switches of a cluster that has these objects."""
-    return PolicyObjects(tuple(pods), tuple(namespaces), tuple(policies)).names
 
 
 def identity_title(identity: Identity) -> str:

@@ -14,7 +14,7 @@ from controller.flows import flows
 from controller.policy.conjunctions import Conjunctions
 from controller.policy.engine import Engine
 from controller.policy.flows import node_flows
-from controller.policy.names import policy_names
+from controller.policy.names import PolicyObjects
 from kube.changes import Applied, Deleted
 from kube.netpol import Direction
 from openflow.codec import cookie_of
@@ -256,8 +256,7 @@ def test_every_owner_and_identity_in_a_switch_has_a_name():
     block = {"ipBlock": {"cidr": "10.0.0.0/8"}}
     raw["policies"].append(policy("q", podSelector=DB, ingress=[{"from": [block], "ports": ports}]))
     made = told(raw, NODES)
-    parts = {kind: [parsed(kind, each) for each in raw[kind]] for kind in raw}
-    names = policy_names(**parts)
+    names = PolicyObjects(**{kind: tuple(parsed(kind, each) for each in raw[kind]) for kind in raw}).names
     shown = {
         names.owners[cookie_of(flow.body)] for owner in made.policy.cells("n1") for flow in flows(made, "n1", owner)
     }
