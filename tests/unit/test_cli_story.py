@@ -29,8 +29,8 @@ def test_a_delivery_on_one_node() -> None:
         "SourceNat: nothing to do",
         "IngressIdentity pipeline Src=POD →IngressAdmin",
         "IngressAdmin, IngressPolicy, IngressBaseline: nothing to do",
-        "Commit pipeline ct=+new+trk, ip ct(commit, zone=IPV4, AllowedEgress:=EgressRule, AllowedIngress:=IngressRule),"
-        " →Output",
+        "Commit pipeline ct=+new+trk, ip"
+        " ct(commit, zone=IPV4, AllowedEgress:=EgressRule, AllowedIngress:=IngressRule), →Output",
         "Output pipeline Dst=POD output(OutPort)",
         "out by db-4d5e6f",
         "",
