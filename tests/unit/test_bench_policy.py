@@ -27,7 +27,7 @@ def test_policies_that_say_the_same_are_one_rule() -> None:
 def test_a_namespace_of_four_pods_needs_these_flows() -> None:
     load = workloads.small_namespaces(namespaces=1, nodes=1)
     flows = policy.plan(policy.listed(load), "node-0").values()
-    # For each of two apps: it is subject and isolated, it is a peer, its rule, for new connections and for known ones, and
+    # For each of two apps: it is subject and isolated, it is a peer, its rule for new and for known connections, and
     # its two addresses.
     assert sum(map(len, flows)) == 2 * (2 + 1 + 2 + 2)
 
