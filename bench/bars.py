@@ -133,4 +133,6 @@ BARS: Sequence[Bar] = (
     Bar("policy-all-all", "at most 600 MB", ours("policy-all-all", "peak_mb"), 600),
     Bar("policy-all-all", "one more pod: p99 at most 5 ms", ours("policy-all-all-pod", "p99_ms"), 5),
     Bar("policy-except", "one more pod: p99 at most 5 ms", ours("policy-except-pod", "p99_ms"), 5),
+    Bar("policy-ovn", "write to first denied packet: at most 0.5 times OVN's", ratio("policy-ovn", "p50_ms"), 0.5),
+    Bar("policy-ovn", "at most 0.5 times OVN's OpenFlow flows", ratio("policy-ovn", "count"), 0.5),
 )

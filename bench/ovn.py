@@ -1,4 +1,4 @@
-"""The peer of `port-ready`: OVN's own daemons from Debian, run beside a lab node's Open vSwitch, nowhere else.
+"""The peer of `port-ready` and `policy-ovn`: OVN's own daemons from Debian, beside a lab node's Open vSwitch alone.
 
 Everything of it is in the lab's directory and marked as the lab's, so that the lab's sweep ends it too.
 """
@@ -46,15 +46,35 @@ class Ovn:
         self._configure_chassis()
         self._spawn("ovn-controller", (f"unix:{self.stage.node.paths.ovsdb_socket}",))
         self._nbctl("ls-add", SWITCH)
-        self._nbctl("--wait=hv", "sync")
+        self.sync()
 
-    def add_logical_ports(self, ports: Sequence[tuple[str, str]]) -> None:
-        """Logical ports (name, "MAC IP...") on the switch; returns when northd and the chassis know them."""
+    def add_logical_ports(self, ports: Sequence[tuple[str, str]], *, secured: bool = False) -> None:
+        """Logical ports (name, "MAC IP...") on the switch; returns when northd and the chassis know them. Those that
+        are `secured` may send from their own addresses only."""
         words: list[str] = []
         for name, addresses in ports:
             words += ["--", "lsp-add", SWITCH, name, "--", "lsp-set-addresses", name, addresses]
+            if secured:
+                words += ["--", "lsp-set-port-security", name, addresses]
         self._nbctl(*words[1:])
+        self.sync()
+
+    def bind(self, ports: Sequence[str]) -> None:
+        """Put interfaces on the bridge, each as the logical port of its name; returns when their flows are there."""
+        words: list[str] = []
+        for name in ports:
+            words += ["--", "add-port", BRIDGE, name, "--", "set", "Interface", name, f"external_ids:iface-id={name}"]
+        self._vsctl(*words[1:])
+        wait_for(lambda: self._installed() == len(ports), "OVN has not installed every port", _COMMAND_SECONDS)
+        self.sync()
+
+    def sync(self) -> None:
+        """Return when what was written until now is in the switch."""
         self._nbctl("--wait=hv", "sync")
+
+    def _installed(self) -> int:
+        marked = ("find", "Interface", "external_ids:ovn-installed=true")
+        return len(self._vsctl("--format=csv", "--no-headings", "--columns=name", *marked).splitlines())
 
     def _start_database(self, name: str) -> None:
         database = self.directory / f"{name}.db"
@@ -75,8 +95,7 @@ class Ovn:
             "ovn-bridge-datapath-type": self.stage.node.datapath.ovs_type,
         }
         keys = [f"external_ids:{key}={value}" for key, value in settings.items()]
-        database = f"--db=unix:{self.stage.node.paths.ovsdb_socket}"
-        self._run("ovs-vsctl", database, "--timeout=20", "set", "Open_vSwitch", ".", *keys)
+        self._vsctl("set", "Open_vSwitch", ".", *keys)
 
     def _spawn(self, program: str, arguments: Sequence[str], name: str = "") -> None:
         name = name or program
@@ -100,7 +119,11 @@ class Ovn:
     def _nbctl(self, *words: str) -> None:
         self._run("ovn-nbctl", f"--db={self.socket('nb')}", f"--timeout={_COMMAND_SECONDS}", *words)
 
-    def _run(self, *words: str) -> None:
+    def _vsctl(self, *words: str) -> str:
+        database = f"--db=unix:{self.stage.node.paths.ovsdb_socket}"
+        return self._run("ovs-vsctl", database, "--timeout=20", *words)
+
+    def _run(self, *words: str) -> str:
         env = {**os.environ, **self._environment(), names.MARKER: self.stage.lab.config.name}
         done = netns.run_in(
             self.stage.node.namespace,
@@ -110,6 +133,7 @@ class Ovn:
         )
         if done.returncode:
             raise BenchError(f"{' '.join(words[:4])} ...: {done.stderr.strip()}")
+        return done.stdout
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class BenchError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A lab of one node, on which nobody but the case attaches pods."""
+    """A lab of one node, on which nobody but the case attaches pods, unless it was asked for kubelets."""
 
     lab: Lab
     node: NodeConfig
@@ -57,9 +57,9 @@ class Stage:
 
 
 @contextmanager
-def stage(name: str, *, weft: bool = True, family: Family = Family.DUAL) -> Iterator[Stage]:
+def stage(name: str, *, weft: bool = True, family: Family = Family.DUAL, kubelets: bool = False) -> Iterator[Stage]:
     """A lab of one node, ready; everything is gone afterwards. A lab of that name from a run that died is removed."""
-    wanted = LabConfig(name=name, nodes=1, weft=weft, family=family, kubelets=False)
+    wanted = LabConfig(name=name, nodes=1, weft=weft, family=family, kubelets=kubelets)
     with Lab.up(wanted, replace=True) as lab:
         if weft:
             lab.wait_ready()

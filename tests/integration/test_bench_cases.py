@@ -75,6 +75,16 @@ def test_a_port_is_ready_on_either_side() -> None:
     assert found["port-ready", "p50_ms"].n == 2
 
 
+@pytest.mark.skipif(shutil.which("ovn-controller") is None, reason="needs ovn-central and ovn-host")
+def test_a_policy_ends_a_stream_on_either_side() -> None:
+    found = _run("policy_ovn", "pods=8, policies=3, rounds=1, warm_up=0")
+    assert found.keys() == {
+        ("policy-ovn", "count"), ("policy-ovn", "p50_ms"), ("policy-ovn", "p99_ms"), ("policy-ovn-stale", "count"),
+    }  # fmt: skip
+    assert all(metric.peer is not None for metric in found.values())
+    assert found["policy-ovn", "p50_ms"].ours > 0
+
+
 def test_the_same_flows_by_either_way() -> None:
     found = _run("program", "flows=700, rounds=2")
     assert found.keys() == {("program", "seconds"), ("program-values", "seconds")}
