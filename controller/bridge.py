@@ -13,11 +13,12 @@ class BridgeState:
     """The ports of a bridge. Changed only through its methods, by the thread that owns the cluster's state.
 
     Each address and OpenFlow port belongs to one pod port. If two rows claim one (which no agent does), the first
-    by name has it and the other gets no flows.
+    by name has it and the other gets no flows. `needs_purge`: see `ovsdb.setup.needs_purge`.
     """
 
     ports: dict[str, PodPort] = field(default_factory=dict)
     system: dict[str, int | None] = field(default_factory=dict)
+    needs_purge: bool = False
     _claims: dict[Hashable, set[str]] = field(default_factory=dict)
 
     def system_ports(self) -> SystemPorts:
@@ -59,8 +60,10 @@ class BridgeState:
         return found.union(*(self._claims.get(claim, ()) for claim in _claims(port)))
 
 
-def bridge_state(ports: Iterable[PodPort], system: Mapping[str, int | None]) -> BridgeState:
-    state = BridgeState(system=dict(system))
+def bridge_state(
+    ports: Iterable[PodPort], system: Mapping[str, int | None], *, needs_purge: bool = False
+) -> BridgeState:
+    state = BridgeState(system=dict(system), needs_purge=needs_purge)
     for port in ports:
         state.set_port(port)
     return state

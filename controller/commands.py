@@ -103,6 +103,14 @@ class PortProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeNeed:
+    """Whether the node's switch may have stale datapath flows after a change, which the agent then purges."""
+
+    node: str
+    needed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes; `now` is monotonic seconds."""
 
@@ -111,7 +119,7 @@ class Tick:
 
 Event = (
     KubeChange | SwitchUp | SwitchDown | Dumped | Applied | BridgeRead | PortSet | PortUnset | SystemPortSet
-    | PortProblem | Tick
+    | PortProblem | PurgeNeed | Tick
 )  # fmt: skip
 
 
@@ -170,10 +178,17 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Purge:
+    """Write `weft-purge`, one more than it was: the datapath flows of the node's switch may be stale."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Tell the operator of a problem that is new."""
 
     problem: Problem
 
 
-Command = Watch | Unwatch | ReadFlows | SendFlows | CountDenied | Refuse | Announce | Report
+Command = Watch | Unwatch | ReadFlows | SendFlows | CountDenied | Refuse | Announce | Purge | Report

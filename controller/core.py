@@ -115,6 +115,12 @@ class Core:
             yield from self._reports.tell_all("port", event.problems, f"{event.node}/")
             yield from self._recompute(dirty)
             yield from self._start(event.node)
+            yield from self._need_purge(event.node, needed=event.state.needs_purge)
+
+    @handle.register
+    def _purge_need(self, event: c.PurgeNeed) -> Iterator[c.Command]:
+        if event.node in self.cluster.bridges:
+            yield from self._need_purge(event.node, needed=event.needed)
 
     @handle.register
     def _port_set(self, event: c.PortSet) -> Iterator[c.Command]:
@@ -167,6 +173,8 @@ class Core:
         elif not peer.switch.plan.left_out:
             yield from self._reports.tell("refused flows", node, ())
         yield from self._confirm(node, confirmed)
+        if send is None:
+            yield from self._purge(node)
 
     @handle.register
     def _applied(self, event: c.Applied) -> Iterator[c.Command]:
@@ -176,11 +184,12 @@ class Core:
         switch = self._peers[node].switch
         if event.failures:
             yield from self._flows_refused(node, event)
-            return
-        yield from self._confirm(node, switch.applied())
-        if not switch.plan.left_out:
-            yield from self._reports.tell("refused flows", node, ())
-        yield from self._advance(node)
+        else:
+            yield from self._confirm(node, switch.applied())
+            if not switch.plan.left_out:
+                yield from self._reports.tell("refused flows", node, ())
+            yield from self._advance(node)
+        yield from self._purge(node)
 
     def _flows_refused(self, node: str, event: c.Applied) -> Iterator[c.Command]:
         peer = self._peers[node]
@@ -319,6 +328,18 @@ class Core:
             container = port.key.container if placed else None
             if port.programmed != container:
                 yield c.Announce(node, port.name, container)
+
+    def _need_purge(self, node: str, *, needed: bool) -> Iterator[c.Command]:
+        """Changes that were made before this was known count, too."""
+        self.cluster.bridges[node].needs_purge = needed
+        if needed:
+            yield c.Purge(node)
+
+    def _purge(self, node: str) -> Iterator[c.Command]:
+        """To be said last: who waits for an announcement is not to wait for this, too."""
+        bridge = self.cluster.bridges.get(node)
+        if self._peers[node].switch.take_changed() and bridge is not None and bridge.needs_purge:
+            yield c.Purge(node)
 
     def _report_claims(self, node: str, changed: Iterable[Owner]) -> Iterator[c.Command]:
         bridge = self.cluster.bridges[node]

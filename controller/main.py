@@ -143,6 +143,10 @@ class Controller:
         self._nodes.announce(command.node, command.port, command.container)
 
     @_do.register
+    def _purge(self, command: c.Purge) -> None:
+        self._nodes.purge(command.node)
+
+    @_do.register
     def _read_flows(self, command: c.ReadFlows) -> None:
         self._waits.begin(command.session, time.monotonic())
         command.session.dump_flows()

@@ -21,7 +21,7 @@ Post = Callable[[c.Event], None]
 
 
 class NodeDatabases:
-    """Follows every node's bridge and writes `weft-programmed`."""
+    """Follows every node's bridge and writes `weft-programmed` and `weft-purge`."""
 
     def __init__(self, bridge: str, post: Post) -> None:
         self._bridge = bridge
@@ -60,6 +60,13 @@ class NodeDatabases:
         if watch is not None:
             watch.set_programmed(port, container).add_done_callback(partial(_announced, node, port))
 
+    def purge(self, node: str) -> None:
+        """Ask the node's agent to have its switch forget its datapath flows."""
+        watch = self._watches.get(node)
+        asked = watch.ask_purge() if watch is not None else None
+        if asked is not None:
+            asked.add_done_callback(partial(_asked, node))
+
     def _told(self, follower: "Follower", event: BridgeEvent) -> None:
         for told in follower.take(event):
             self._post(told)
@@ -69,6 +76,12 @@ def _announced(node: str, port: str, done: "Future[bool]") -> None:
     error = done.exception()
     if error is not None:
         log.warning("weft-programmed not written", node=node, port=port, error=str(error))
+
+
+def _asked(node: str, done: "Future[int]") -> None:
+    error = done.exception()
+    if error is not None:
+        log.warning("weft-purge not written", node=node, error=str(error))
 
 
 class Follower:
@@ -82,6 +95,7 @@ class Follower:
         self._node = node
         self._state = BridgeState()
         self._ours = False
+        self._needs_purge = False
 
     def take(self, event: BridgeEvent) -> Iterator[c.Event]:
         self._state.apply(event)
@@ -92,8 +106,15 @@ class Follower:
         self._ours = head is not None and head.node == self._node
         if isinstance(event, Snapshot) or self._ours != before:
             yield from self._whole()
-        elif self._ours and not isinstance(event, BridgeSeen | BridgeGone):
+        elif isinstance(event, BridgeSeen):
+            yield from self._need(event) if self._ours else ()
+        elif self._ours and not isinstance(event, BridgeGone):
             yield from _translate(self._node, event)
+
+    def _need(self, head: BridgeSeen) -> Iterator[c.Event]:
+        if head.purging.needed != self._needs_purge:
+            self._needs_purge = head.purging.needed
+            yield c.PurgeNeed(self._node, self._needs_purge)
 
     def _whole(self) -> Iterator[c.Event]:
         bridge = self._state.bridge()
@@ -107,7 +128,9 @@ class Follower:
             problems = [_foreign(self._node, name) for name in sorted(bridge.foreign)]
             problems += [_refused(self._node, name, why) for name, why in bridge.refused.items()]
             log.info("database read", node=self._node, ports=len(bridge.ports))
-            yield c.BridgeRead(self._node, bridge_state(bridge.ports.values(), bridge.system), tuple(problems))
+            self._needs_purge = bridge.purging.needed
+            state = bridge_state(bridge.ports.values(), bridge.system, needs_purge=self._needs_purge)
+            yield c.BridgeRead(self._node, state, tuple(problems))
 
 
 def _translate(node: str, event: PortEvent) -> Iterator[c.Event]:

@@ -52,6 +52,7 @@ class Switch:
     _waiting: set[Owner] = field(default_factory=set)
     _sending: set[Owner] = field(default_factory=set)
     _sent: Change = field(default_factory=Change)
+    _changed: bool = False
 
     @property
     def unconfirmed(self) -> bool:
@@ -63,7 +64,14 @@ class Switch:
         self.plan.update(flows)
         self._waiting |= flows.keys()
 
+    def take_changed(self) -> bool:
+        """Whether the switch's flows may have changed since this was asked last."""
+        changed, self._changed = self._changed, False
+        return changed
+
     def connected(self) -> Command:
+        """It is not known what became of a change that was on its way in an earlier connection, whoever sent it."""
+        self._changed = True
         self.plan.forgive()
         self.phase = Phase.READING
         return Read()
@@ -88,6 +96,7 @@ class Switch:
     def applied(self) -> set[Owner]:
         """All of the change is in place. Returns the owners that are now confirmed; call `advance` next."""
         done, self._sending, self._sent = self._sending, set(), Change()
+        self._changed = True
         self.phase = Phase.IDLE
         return self._confirmed(done - self._waiting)
 
@@ -99,6 +108,7 @@ class Switch:
         """
         self._waiting |= self._sending
         sent, self._sending, self._sent = self._sent, set(), Change()
+        self._changed = True
         self.phase = Phase.FAILED
         named = [flow for flow in sent.add if flow.key in keys]
         self.plan.refuse(named)

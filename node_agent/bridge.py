@@ -17,6 +17,7 @@ from ovsdb.changes import Changed, Lost, SessionEvent, Synced
 from ovsdb.errors import OvsdbError
 from ovsdb.rows import (
     GATEWAY_PORT,
+    PURGED,
     TUNNEL_PORT,
     Bridge,
     PodPort,
@@ -132,6 +133,11 @@ class NodeBridge:
         """Remove a port's rows and with them its address; False when there was none of the name."""
         return self.session.submit(lambda txn: self._delete(txn, name), timeout_s)
 
+    def set_purged(self, number: int, timeout_s: float = 10.0) -> "Future[bool]":
+        """Write Bridge.external_ids:weft-purged, the controller's request (`weft-purge`) that was served last; False
+        when there is no bridge."""
+        return self.session.submit(lambda txn: self._set_purged(txn, number), timeout_s)
+
     def programmed(self, name: str, container: str) -> "Future[PodPort]":
         """The port, once the controller says that this container's flows are in place.
 
@@ -224,6 +230,12 @@ class NodeBridge:
             return False
         txn.unlink(bridge, "ports", port)
         return True
+
+    def _set_purged(self, txn: Txn, number: int) -> bool:
+        bridge = txn.find("Bridge", self.bridge)
+        if bridge is not None:
+            txn.set_keys(bridge, "external_ids", {PURGED: str(number)})
+        return bridge is not None
 
     # Events, on the loop's thread.
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 
 from cni.errors import CniError, ErrorCode
 from daemon import logs, memory, settings
@@ -25,6 +26,7 @@ from node_agent.bridge import NodeBridge
 from node_agent.connections import Connections
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
+from node_agent.purger import Purger
 from node_agent.server import CniServer
 from node_agent.settings import AgentSettings
 from node_agent.verbs import Verbs
@@ -53,6 +55,7 @@ class Agent:
         self._bridge = NodeBridge(self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed)
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
         self._reflector = Reflector(self._client, NODES, self._nodes_changed)
+        self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
         self._keeper = Keeper(chosen, self._bridge, self._annotate)
         connections = Connections(appctl.rundir_of(chosen.ovsdb))
         seed = int.from_bytes(os.urandom(4), "big")
@@ -63,6 +66,7 @@ class Agent:
     def run(self) -> None:
         self._health.start()
         self._loop.start()
+        self._purger.start()
         self._bridge.start()
         self._reflector.start()
         self._server.start()
@@ -71,6 +75,7 @@ class Agent:
             pass
         self._server.stop()
         self._reflector.stop()
+        self._purger.stop()
         self._loop.stop()
         self._health.close()
 
@@ -118,11 +123,22 @@ class Agent:
         if self._book.view() != before:
             self._wake.put(True)
 
+    def _purged(self, number: int) -> None:
+        self._metrics.purges.inc()
+        self._bridge.set_purged(number).add_done_callback(_told)
+
     def _bridge_changed(self, event: BridgeEvent) -> None:
+        self._purger.take(event)
         # Devices of Open vSwitch come and go with it; pods' ports are none of the keeper's business.
         if isinstance(event, Snapshot | SystemPort | BridgeGone):
             self._keeper.switch_restarted()
             self._wake.put(True)
+
+
+def _told(done: Future[bool]) -> None:
+    error = done.exception()
+    if error is not None:
+        log.warning("weft-purged not written", error=str(error))
 
 
 def main() -> None:

@@ -19,4 +19,5 @@ class Metrics:
         self.steps = histogram("weft_cni_step_seconds", "Time of each step of a CNI request", ["verb", "step"])
         self.failures = counter("weft_cni_failures", "CNI requests refused, by error code", ["verb", "code"])
         self.host_changes = counter("weft_host_changes", "Changes made to the node's own networking")
+        self.purges = counter("weft_datapath_purges", "Times that the switch forgot its datapath flows when asked")
         self.ports = Gauge("weft_pod_ports", "Pod ports on the bridge", registry=self.registry)

@@ -19,12 +19,19 @@ class NoAnswer(OvsdbError):  # noqa: N818  (reads as what happened)
     """ovs-vswitchd does not run, or does not answer; the message names the socket and the reason."""
 
 
+class Hangs(NoAnswer):
+    """ovs-vswitchd runs, and has not answered in time."""
+
+
 class CommandRefused(OvsdbError):  # noqa: N818
     """ovs-vswitchd does not take a command; the message is its own."""
 
 
 def ask(rundir: Path, command: str, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> str:
-    """What ovs-vswitchd of this run directory answers. NoAnswer: it does not; CommandRefused: it does not want to."""
+    """What ovs-vswitchd of this run directory answers.
+
+    NoAnswer: it does not (Hangs, if it runs); CommandRefused: it does not want to.
+    """
     path = socket_of(rundir)
     request = json.dumps({"id": 0, "method": command, "params": list(arguments)})
     try:
@@ -35,8 +42,10 @@ def ask(rundir: Path, command: str, *arguments: str, timeout: float = TIMEOUT_SE
             reply = _reply(sock)
     except PermissionError as e:
         raise NoAnswer(f"{path}: permission denied; this needs root") from e
+    except TimeoutError as e:
+        raise Hangs(f"{path}: ovs-vswitchd does not answer: not in time") from e
     except OSError as e:
-        raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e.strerror or 'not in time'}") from e
+        raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e.strerror}") from e
     except ValueError as e:
         raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e}") from e
     if reply.get("error") is not None:

@@ -30,6 +30,10 @@ PROGRAMMED: Final = "weft-programmed"
 NODE: Final = "weft-node"
 VERSION: Final = "weft-version"
 TRANSPORT_ADDRESSES: Final = "weft-transport-addresses"
+NEEDS_PURGE: Final = "weft-needs-purge"
+PURGED: Final = "weft-purged"
+# Bridge.external_ids, written by the controller.
+PURGE: Final = "weft-purge"
 
 TUNNEL_PORT: Final = "weft-tun0"
 GATEWAY_PORT: Final = "weft-gw0"
@@ -46,6 +50,7 @@ _HASH_DIGITS = 6
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _CNI_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")  # CNI SPEC 1.1.0, CNI_CONTAINERID and `name`
 _IFNAME = re.compile(r"[^\s/:]{1,15}")  # SPEC: CNI_IFNAME
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")  # RFC 1123 label or subdomain
 
 
@@ -119,6 +124,19 @@ PortReading = PodPort | SystemPort | ForeignPort | PortRefused
 
 
 @dataclass(frozen=True, slots=True)
+class Purging:
+    """How far the purging of datapath flows is, which some releases of Open vSwitch need (`ovsdb.setup.needs_purge`).
+
+    `asked` grows when a change of OpenFlow flows is in place; `served` is what `asked` was before the last purge, so
+    no datapath flow is older than the OpenFlow flows when they are equal. Each is 0 before the first time.
+    """
+
+    needed: bool = False
+    asked: int = 0
+    served: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Bridge:
     """A node's bridge with everything on it.
 
@@ -131,6 +149,7 @@ class Bridge:
     version: str
     datapath_id: int | None
     datapath_type: str
+    purging: Purging = Purging()
     ports: Mapping[str, PodPort] = field(default_factory=dict)
     system: Mapping[str, int | None] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
@@ -238,8 +257,15 @@ def bridge_of(row: Row, ports: Iterable[PortReading]) -> Bridge:
         version=ids.get(VERSION, ""),
         datapath_id=int(dpid, 16) if dpid else None,
         datapath_type=row["datapath_type"] or "system",
+        purging=parse_purging(ids),
         **by_kind(ports),
     )
+
+
+def parse_purging(ids: Mapping[str, str]) -> Purging:
+    """From Bridge.external_ids. What is no number counts as none: the next one is written over it."""
+    asked, served = (int(ids[key]) if _NUMBER.fullmatch(ids.get(key, "")) else 0 for key in (PURGE, PURGED))
+    return Purging(ids.get(NEEDS_PURGE) == "true", asked, served)
 
 
 def by_kind(ports: Iterable[PortReading]) -> dict[str, Any]:

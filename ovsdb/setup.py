@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from ovsdb.errors import OvsdbError
 from ovsdb.rows import (
     GATEWAY_PORT,
+    NEEDS_PURGE,
     NODE,
     TRANSPORT_ADDRESSES,
     TUNNEL_PORT,
@@ -21,6 +22,8 @@ from ovsdb.rows import (
 from ovsdb.txn import Handle, Txn
 
 MINIMUM_OVS: Final = (2, 17)
+RIGHT_MEGAFLOWS: Final = (3, 3)
+"""First release all of whose versions are without the defect that `needs_purge` is about."""
 # 1.5 is what Weft speaks; the others let plain `ovs-ofctl` look at a node without being told a version.
 PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 # Milliseconds. The least that Open vSwitch allows: a controller that comes back is found within a second.
@@ -83,8 +86,13 @@ def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> str:
     BridgeError: Open vSwitch is too old or lacks what is asked for, or the bridge is another node's or of another
     datapath type, or a port of ours sits on another bridge.
     """
-    _check_switch(txn, config, version or txn.get(txn.root(), "ovs_version") or "")
+    version = version or txn.get(txn.root(), "ovs_version") or ""
+    _check_switch(txn, config, version)
     bridge = _bridge(txn, config)
+    if needs_purge(config.datapath_type, version):
+        txn.set_keys(bridge, "external_ids", {NEEDS_PURGE: "true"})
+    else:
+        txn.remove_keys(bridge, "external_ids", [NEEDS_PURGE])
     _set_controllers(txn, bridge, config.controllers)
     tunnel = {"type": config.tunnel.kind, "options": tunnel_options(config.tunnel)}
     gateway = {"type": "internal", "mac": config.gateway_mac, "mtu_request": config.mtu}
@@ -116,12 +124,36 @@ def bridge_mac(datapath_id: int) -> str:
 
 def check_version(version: str) -> None:
     """BridgeError when `version` ("3.1.0") is older than Weft can work with. An unknown version ("") passes."""
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    if version and numbers is None:
+    release = _release(version)
+    if version and release is None:
         raise BridgeError(f"Open vSwitch's version {version!r} is no version number")
-    if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM_OVS:
+    if release and release < MINIMUM_OVS:
         least = ".".join(map(str, MINIMUM_OVS))
         raise BridgeError(f"Open vSwitch {version} is too old: Weft needs {least} or newer; upgrade it on this node")
+
+
+def needs_purge(datapath_type: str, version: str) -> bool:
+    """Whether this Open vSwitch may keep on forwarding by OpenFlow flows that it no longer has.
+
+    Open vSwitch works out what to do with a packet, and keeps that as a datapath flow (megaflow) for all packets that
+    it would do the same with. When OpenFlow flows change, it works the megaflows out anew and changes their actions.
+    The userspace datapath finds the megaflow to change by the headers of a packet and not by its id
+    (dpif_netdev_flow_put in lib/dpif-netdev.c). Megaflows may overlap while they do the same: of two that do, one is
+    changed twice then, and the other not at all. As long as packets meet it, it lets through what is denied since,
+    or drops what is allowed. The kernel's datapath finds megaflows by id. So does the userspace datapath of 3.3; of
+    2.17, 3.0, 3.1 and 3.2 some later versions, which are not told from the others here. A version that is not known
+    ("") may have the defect.
+
+    What helps is to have the datapath forget all megaflows once a change of OpenFlow flows is in place.
+    """
+    release = _release(version)
+    return datapath_type == "netdev" and (release is None or release < RIGHT_MEGAFLOWS)
+
+
+def _release(version: str) -> tuple[int, int] | None:
+    """(3, 1) for "3.1.0"; None when it does not begin like that."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None
 
 
 def _check_switch(txn: Txn, config: BridgeConfig, version: str) -> None:

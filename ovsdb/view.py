@@ -17,6 +17,7 @@ from ovsdb.rows import (
     PodPort,
     PortReading,
     PortRefused,
+    Purging,
     Row,
     SystemPort,
     Tables,
@@ -35,6 +36,7 @@ class BridgeSeen:
     version: str
     datapath_id: int | None
     datapath_type: str
+    purging: Purging = field(default_factory=Purging)
     controllers: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -165,7 +167,8 @@ class BridgeView:
         head = bridge_of(row, ())
         rows = [self._tables["Controller"][key] for key in row.get("controller", ())]
         connected = {controller["target"]: controller["is_connected"] for controller in rows}
-        return BridgeSeen(head.name, head.node, head.version, head.datapath_id, head.datapath_type, connected)
+        own = (head.name, head.node, head.version, head.datapath_id, head.datapath_type, head.purging)
+        return BridgeSeen(*own, connected)
 
     def _classify(self, port: UUID) -> PortReading:
         row = self._tables["Port"][port]

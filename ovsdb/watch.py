@@ -1,13 +1,15 @@
-"""Follows a node's bridge in its database, and writes the controller's one answer: `weft-programmed`."""
+"""Follows a node's bridge in its database, and writes what the controller says: `weft-programmed`, `weft-purge`."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from ovsdb.changes import Changed, Lost, SessionEvent, Synced
-from ovsdb.rows import PROGRAMMED
+from ovsdb.rows import PROGRAMMED, PURGE, parse_purging
 from ovsdb.session import OvsdbSession
 from ovsdb.txn import Txn
 from ovsdb.view import BridgeEvent, BridgeView, OvsdbLost
+
+OWED_SECONDS = 3600.0
 
 
 class BridgeWatch:
@@ -22,6 +24,7 @@ class BridgeWatch:
         self.bridge = bridge
         self._sink = sink
         self._view = BridgeView(bridge)
+        self._owed = False
 
     def start(self) -> None:
         """Connect and begin to tell."""
@@ -44,6 +47,34 @@ class BridgeWatch:
             return row is not None
 
         return self.session.submit(work, timeout_s)
+
+    def ask_purge(self, timeout_s: float = OWED_SECONDS) -> "Future[int] | None":
+        """Write Bridge.external_ids:weft-purge, one more than it was: what the datapath forwards by is to be worked
+        out anew. Unlike an answer that nobody waits for any more, this stays owed while the database is away.
+
+        The result is the number, 0 when there is no bridge. None: an earlier call has not been composed yet; what it
+        will write is said now, and says as much.
+        """
+        if self._owed:
+            return None
+        self._owed = True
+
+        def work(txn: Txn) -> int:
+            self._owed = False
+            row = txn.find("Bridge", self.bridge)
+            if row is None:
+                return 0
+            number = parse_purging(txn.get(row, "external_ids")).asked + 1
+            txn.set_keys(row, "external_ids", {PURGE: str(number)})
+            return number
+
+        future = self.session.submit(work, timeout_s)
+        future.add_done_callback(self._given_up)
+        return future
+
+    def _given_up(self, done: "Future[int]") -> None:
+        if done.exception() is not None:
+            self._owed = False
 
     def close(self) -> "Future[None]":
         """Stop to follow. Twice is once."""
