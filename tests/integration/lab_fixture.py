@@ -149,6 +149,13 @@ def vsctl(lab: Lab, on: str, *arguments: str) -> str:
     return run("ovs-vsctl", f"--db=unix:{lab.paths.node(on).ovsdb_socket}", "--timeout=10", *arguments)
 
 
+def bridge_ids(lab: Lab, on: str) -> dict[str, str]:
+    """external_ids of a node's bridge."""
+    listed = json.loads(vsctl(lab, on, "--format=json", "--columns=external_ids", "list", "Bridge", BRIDGE))
+    ((ids,),) = listed["data"]
+    return dict(ids[1])
+
+
 def ofctl(lab: Lab, on: str, verb: str, *arguments: str) -> str:
     management = f"unix:{lab.paths.node(on).ovs / f'{BRIDGE}.mgmt'}"
     return run("ovs-ofctl", "-O", "OpenFlow15", verb, management, *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,14 +11,14 @@ from ipaddress import ip_address
 from itertools import count, product
 from typing import Any
 
-from lab_fixture import flows, running_lab, until
+from lab_fixture import bridge_ids, flows, running_lab, until, vsctl
 from netpol_oracle import allowed
 from netpol_prober import Place, Way, reached
 from netpol_scenarios import HOST_PORTS, HOSTS, MARKERS, PODS, PORTS, Obj, block, policy, resolved, world
 
 from lab import names
 from lab.lab import Lab
-from ovsdb import appctl
+from ovsdb.rows import PROGRAMMED, parse_purging
 
 MERGE = "application/merge-patch+json"
 PATIENCE_SECONDS = 20.0
@@ -53,7 +54,7 @@ class PolicyLab:
             self.lab.delete(made)
 
     def settle(self) -> None:
-        """Returns when the switches have what policies say now.
+        """Returns when the switches have what policies say now, and forward by it.
 
         The controller hears of policies in the order in which they change, and a switch of flows in the order in
         which they are computed. So when a switch has what a last policy says, it has what those before say.
@@ -62,16 +63,35 @@ class PolicyLab:
         self.lab.apply([policy("w", "marker", ingress=[{"from": [block(f"{mark}/32")]}])])
         for node in MARKERS.values():
             until(lambda of=node: self._says(of, mark.packed), f"{node} has the flows of the last policy")
-        self.purge()
+        self.purged()
 
-    def purge(self) -> None:
-        """Has the switches work out anew what they do with packets.
-
-        Open vSwitch 3.1 does not do it by itself: of two datapath flows that overlap, its userspace datapath may
-        change one twice and the other not at all, which then goes on as before for as long as it is met.
-        """
+    def purged(self) -> None:
+        """Returns when no switch has datapath flows any more that are older than its flows: see
+        `ovsdb.setup.needs_purge`."""
         for node in MARKERS.values():
-            appctl.ask(self.lab.paths.node(node).ovs, "revalidator/purge")
+            self._all_asked(node)
+            until(lambda of=node: self._served(of), f"the agent of {node} has had its switch purged")
+
+    def _all_asked(self, node: str) -> None:
+        """Returns when the controller has asked for the purges that changes up to now call for.
+
+        When somebody takes back what it says of a port, it says so again once it waits for nothing of the switch;
+        when it does so twice, all that it had to write before the second time was written.
+        """
+        port, container = self._some_port(node)
+        for _ in range(2):
+            vsctl(self.lab, node, "remove", "Port", port, "external_ids", PROGRAMMED)
+            vsctl(self.lab, node, "wait-until", "Port", port, f'external_ids:{PROGRAMMED}="{container}"')
+
+    def _some_port(self, node: str) -> tuple[str, str]:
+        """Name and container of a port that is in service."""
+        listed = json.loads(vsctl(self.lab, node, "--format=json", "--columns=name,external_ids", "list", "Port"))
+        said = ((name, dict(ids[1]).get(PROGRAMMED)) for name, ids in listed["data"])
+        return next((name, container) for name, container in said if container)
+
+    def _served(self, node: str) -> bool:
+        purging = parse_purging(bridge_ids(self.lab, node))
+        return purging.served == purging.asked
 
     def _says(self, node: str, what: bytes) -> bool:
         return any(what in key for key in flows(self.lab, node))
@@ -132,8 +152,7 @@ class PolicyLab:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while different := self.probed(changing) ^ (wanted & changing):
             assert time.monotonic() < deadline, f"still as before: {told(different)}"
-            self.purge()
-        self.purge()
+        self.purged()
         self.agrees(wanted)
 
 

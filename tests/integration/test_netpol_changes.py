@@ -148,7 +148,7 @@ def test_n27_who_gets_the_address_of_a_pod_that_ended_inherits_nothing(
             assert {(way.target[0], way.protocol, way.port) for way in wanted} == {
                 ("y", "TCP", 81), *(("x", *at) for at in PORTS), *(("z", *at) for at in PORTS)
             }  # fmt: skip
-            world.purge()
+            world.purged()
             world.agrees(wanted, ways_from("default/heir"))
     remove_pods(world.lab, job)
 
