@@ -21,9 +21,12 @@ class Purger:
     """Purges the Open vSwitch with this run directory. `served` is called on the purger's thread after each purge,
     with the number of the newest request (`Purging.asked`) that was there before it."""
 
-    def __init__(self, rundir: Path, served: Callable[[int], None]) -> None:
+    def __init__(
+        self, rundir: Path, served: Callable[[int], None], timeout_s: float = appctl.TIMEOUT_SECONDS
+    ) -> None:
         self._rundir = rundir
         self._served = served
+        self._timeout_s = timeout_s
         self._asked: int | None = None
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="purger", daemon=True)
@@ -69,7 +72,7 @@ class Purger:
 
     def _purge(self, number: int) -> None:
         try:
-            appctl.ask(self._rundir, "revalidator/purge")
+            appctl.ask(self._rundir, "revalidator/purge", timeout=self._timeout_s)
         except appctl.Hangs as e:
             log.warning("datapath flows not purged yet", error=str(e))
             self._wake.put(True)  # when the switch goes on, it has the datapath flows that it had

@@ -173,6 +173,10 @@ class History(RuleBasedStateMachine):
     def number_system_port(self, on, name, number):
         self.world.set_system_port(on, name, number)
 
+    @rule(on=watched, needed=st.sampled_from((True, True, False)))
+    def need_purge(self, on, needed):
+        self.world.set_needs_purge(on, needed=needed)
+
     @rule(on=watched)
     def read_again(self, on):
         self.world.reread(on)
@@ -256,6 +260,7 @@ def _compare(world):
         owner = owners[session.datapath_id]
         if owner in fresh.watched:  # else nobody knows its ports, and it keeps what it has
             assert _words(switches[session.datapath_id].flows) == _words(session.switch.flows)
+            assert not (world.database(owner).needs_purge and switches[session.datapath_id].stale), owner
             _check_announced(world.database(owner).ports.values(), session.switch, fresh.core.cluster.policy)
     _check_quiet(world)
 
@@ -288,11 +293,11 @@ def _check_announced(ports, switch, policy):
 
 
 def _check_quiet(world):
-    """A cluster at rest stays at rest: no flow-mod, no announcement."""
-    sent, announced = len(world.sent), len(world.announced)
+    """A cluster at rest stays at rest: no flow-mod, no announcement, no purge."""
+    before = len(world.sent), len(world.announced), len(world.purged)
     world.tick(61)
     world.run()
-    assert (len(world.sent), len(world.announced)) == (sent, announced)
+    assert (len(world.sent), len(world.announced), len(world.purged)) == before
 
 
 def _words(flows):

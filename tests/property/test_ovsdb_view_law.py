@@ -45,6 +45,9 @@ class Database:
 
 
 orders = st.permutations(["Bridge", "Port", "Interface"])
+_numbers = st.sampled_from(["1", "2", "nonsense"])
+_optional = {"weft-node": st.just("n1"), "weft-purge": _numbers, "weft-purged": _numbers}
+bridge_ids = st.fixed_dictionaries({}, optional=_optional | {"weft-needs-purge": st.sampled_from(["true", "false"])})
 
 
 class History(RuleBasedStateMachine):
@@ -142,10 +145,9 @@ class History(RuleBasedStateMachine):
             self.db.modify("Port", link[1], external_ids={"weft-programmed": container})
             self._commit(order)
 
-    @rule(dpid=st.sampled_from([None, "00000000000000ff"]), node=st.sampled_from(["", "n1"]), order=orders)
-    def touch_bridge(self, dpid, node, order):
+    @rule(dpid=st.sampled_from([None, "00000000000000ff"]), ids=bridge_ids, order=orders)
+    def touch_bridge(self, dpid, ids, order):
         if BRIDGE in self.bridges:
-            ids = {"weft-node": node} if node else {}
             self.db.modify("Bridge", self.bridges[BRIDGE], datapath_id=dpid, external_ids=ids)
             self._commit(order)
 

@@ -98,6 +98,7 @@ class ModelSwitch:
         self.unsupported: set[bytes] = set()
         self.changes: list[Change] = []
         self.untouched = False  # by others, since the controller has read it
+        self.stale = True  # it may forward by flows that it had before
 
     def dump(self) -> dict[bytes, bytes]:
         self.untouched = True
@@ -112,6 +113,7 @@ class ModelSwitch:
 
     def apply(self, change: Change) -> tuple[c.FlowRefused, ...]:
         self.changes.append(change)
+        self.stale = True
         if self.untouched:
             self._check_needed(change)
         wrong = {flow.key for flow in change.add} & (self.malformed | self.unsupported)
@@ -167,9 +169,10 @@ class Database:
     ports: dict[str, PodPort]
     system: dict[str, int | None]
     untold: deque[c.Event]
+    needs_purge: bool = False
 
     def read(self, node: str) -> c.BridgeRead:
-        return c.BridgeRead(node, bridge_state(self.ports.values(), self.system))
+        return c.BridgeRead(node, bridge_state(self.ports.values(), self.system, needs_purge=self.needs_purge))
 
 
 class World:
@@ -187,6 +190,7 @@ class World:
         self.reports: list[Problem] = []
         self.announced: list[c.Announce] = []
         self.sent: list[c.SendFlows] = []
+        self.purged: list[str] = []
         self.now = 0.0
 
     def tell(self, *events: c.Event) -> None:
@@ -213,8 +217,17 @@ class World:
                 self.announced.append(command)
                 self._check_in_place(name, row, container)
                 self._write(name, row, container)
+            case c.Purge(name):
+                self.purged.append(name)
+                self._purge(name)
             case c.Report(problem):
                 self.reports.append(problem)
+
+    def _purge(self, name: str) -> None:
+        assert self.core.cluster.bridges[name].needs_purge, f"{name}: purged without need"
+        for switch in (each.switch for each in self.sessions):
+            if self.core.cluster.membership.by_datapath().get(switch.datapath) == name:
+                switch.stale = False
 
     def _check_in_place(self, name: str, row: str, container: str | None) -> None:
         """What is announced is true of the port as the Core knows it, unless somebody else has been at the switch."""
@@ -280,6 +293,10 @@ class World:
     def set_system_port(self, on: str, name: str, ofport: int | None) -> None:
         self.database(on).system[name] = ofport
         self._changed(on, c.SystemPortSet(on, name, ofport))
+
+    def set_needs_purge(self, on: str, *, needed: bool) -> None:
+        self.database(on).needs_purge = needed
+        self._changed(on, c.PurgeNeed(on, needed))
 
     def _changed(self, on: str, event: c.Event) -> None:
         if on in self.watched:

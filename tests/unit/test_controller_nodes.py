@@ -7,11 +7,12 @@ from cluster_fixture import port
 from controller import commands as c
 from controller.bridge import bridge_state
 from controller.nodes import Follower
-from ovsdb.rows import GATEWAY_PORT, Bridge, ForeignPort, PortRefused, SystemPort
+from ovsdb.rows import GATEWAY_PORT, Bridge, ForeignPort, PortRefused, Purging, SystemPort
 from ovsdb.view import BridgeGone, BridgeSeen, OvsdbLost, PortChanged, PortGone, Snapshot
 
 WEB = port("web", ofport=5)
 HEAD = BridgeSeen("br-int", "n1", "0.1", 1, "netdev")
+NEEDY = Purging(needed=True)
 BRIDGE = Bridge("br-int", "n1", "0.1", 1, "netdev", ports={"web": WEB}, system={GATEWAY_PORT: 2})
 SNAPSHOT = Snapshot(HEAD, BRIDGE, (SystemPort(GATEWAY_PORT, 2, None),))
 
@@ -27,7 +28,7 @@ def told(*events):
 
 def snapshot(**changes):
     bridge = replace(BRIDGE, **changes)
-    return Snapshot(replace(HEAD, node=bridge.node), bridge, SNAPSHOT.system)
+    return Snapshot(replace(HEAD, node=bridge.node, purging=bridge.purging), bridge, SNAPSHOT.system)
 
 
 def reasons(events):
@@ -107,3 +108,18 @@ def test_a_bridge_that_another_node_takes_over_is_told_no_more():
 
 def test_columns_of_the_bridge_that_change_are_no_news():
     assert told(SNAPSHOT, replace(HEAD, datapath_id=9)) == []
+
+
+def test_whether_purges_are_needed_is_told_with_the_bridge_and_when_it_changes():
+    (read,) = told(snapshot(purging=NEEDY))
+    assert read.state.needs_purge
+    assert told(SNAPSHOT, replace(HEAD, purging=NEEDY)) == [c.PurgeNeed("n1", needed=True)]
+    assert told(snapshot(purging=NEEDY), HEAD) == [c.PurgeNeed("n1", needed=False)]
+
+
+def test_how_far_purging_is_is_no_news():
+    assert told(snapshot(purging=NEEDY), replace(HEAD, purging=replace(NEEDY, asked=7, served=6))) == []
+
+
+def test_what_another_nodes_bridge_needs_is_not_told():
+    assert told(snapshot(node="n2"), replace(HEAD, node="n2", purging=NEEDY)) == []

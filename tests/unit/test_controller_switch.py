@@ -127,6 +127,27 @@ def test_an_audit_reads_an_idle_switch_and_no_other():
     assert Switch().audit() is None
 
 
+def test_flows_may_have_changed_with_every_answered_change_and_with_every_connection():
+    made = switch(a=1)
+    assert not made.take_changed()
+    made.connected()
+    made.dumped({})
+    made.applied()
+    assert made.take_changed()
+    assert not made.take_changed()
+    made.audit()
+    made.dumped(dict(made.plan.desired))
+    assert not made.take_changed()
+    made.update({A: [rule(2)]})
+    made.advance()
+    assert not made.take_changed()
+    refused(made, 2)
+    assert made.take_changed()
+    made.gone()
+    made.connected()
+    assert made.take_changed()
+
+
 # Refusals.
 
 

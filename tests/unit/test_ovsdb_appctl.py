@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsdb.appctl import CommandRefused, NoAnswer, ask, socket_of
+from ovsdb.appctl import CommandRefused, Hangs, NoAnswer, ask, socket_of
 
 PID = 4242
 
@@ -72,7 +72,7 @@ def test_a_daemon_that_goes_away_in_the_middle(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_hangs(tmp_path: Path) -> None:
-    with _daemon(tmp_path) as _, pytest.raises(NoAnswer, match="does not answer: not in time"):
+    with _daemon(tmp_path) as _, pytest.raises(Hangs, match="does not answer: not in time"):
         ask(tmp_path, "version", timeout=0.05)
 
 
@@ -83,8 +83,9 @@ def test_no_daemon(tmp_path: Path) -> None:
 
 def test_a_daemon_that_has_died(tmp_path: Path) -> None:
     (tmp_path / "ovs-vswitchd.pid").write_text("1\n")
-    with pytest.raises(NoAnswer, match="does not answer: No such file"):
+    with pytest.raises(NoAnswer, match="does not answer: No such file") as caught:
         ask(tmp_path, "version")
+    assert not isinstance(caught.value, Hangs)
 
 
 def test_a_pid_file_with_nonsense(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from ovsdb.rows import (
     ForeignPort,
     PodPort,
     PortRefused,
+    Purging,
     SystemPort,
     external_ids,
     parse_bridge,
     parse_port,
+    parse_purging,
     port_name,
     read_port,
 )
@@ -187,3 +189,20 @@ def test_the_port_name_starts_like_the_pod_and_tells_containers_apart():
 
 def test_the_start_of_a_port_name_never_ends_in_punctuation():
     assert port_name("default", "my-app.-x", KEY)[:-7] == "my-app"
+
+
+# Purging.
+
+
+def test_how_far_purging_is():
+    ids = {"weft-needs-purge": "true", "weft-purge": "12", "weft-purged": "11"}
+    assert parse_purging(ids) == Purging(needed=True, asked=12, served=11)
+
+
+def test_nothing_said_is_nothing_needed_and_nothing_asked():
+    assert parse_purging({"weft-node": "n1"}) == Purging(needed=False, asked=0, served=0)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "\u0661", "9" * 5000])
+def test_what_is_no_number_counts_as_none(text):
+    assert parse_purging({"weft-needs-purge": text, "weft-purge": text, "weft-purged": text}) == Purging()

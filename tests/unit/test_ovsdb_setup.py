@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from ovsdb.setup import BridgeError, TunnelConfig, bridge_mac, check_version, tunnel_options
+from ovsdb.setup import BridgeError, TunnelConfig, bridge_mac, check_version, needs_purge, tunnel_options
 
 
 @pytest.mark.parametrize("version", ["2.17.0", "2.17", "3.1.0", "3.10.2", ""])
@@ -21,6 +21,21 @@ def test_an_old_switch_is_named_with_the_least_version(version):
 def test_a_version_that_is_none_is_refused():
     with pytest.raises(BridgeError, match="'master' is no version number"):
         check_version("master")
+
+
+@pytest.mark.parametrize("version", ["2.17.0", "2.17.11", "3.0.5", "3.1.0", "3.2.99", "", "master"])
+def test_the_userspace_datapath_needs_purges_before_3_3_and_where_the_version_is_not_known(version):
+    assert needs_purge("netdev", version)
+
+
+@pytest.mark.parametrize("version", ["3.3.0", "3.3", "3.10.1", "4.0.0"])
+def test_newer_switches_need_none(version):
+    assert not needs_purge("netdev", version)
+
+
+@pytest.mark.parametrize("version", ["2.17.0", "3.1.0", "3.3.0", ""])
+def test_the_kernels_datapath_needs_none(version):
+    assert not needs_purge("system", version)
 
 
 def test_flows_choose_where_a_tunnel_goes():

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from uuid import UUID
 
 from ovsdb.changes import Kind, RowChange
-from ovsdb.rows import AttachmentKey, ForeignPort, PodPort, SystemPort, external_ids
+from ovsdb.rows import AttachmentKey, ForeignPort, PodPort, Purging, SystemPort, external_ids
 from ovsdb.view import BridgeGone, BridgeSeen, BridgeView, PortChanged, PortGone, Snapshot
 
 BRIDGE, PORT_ROW, INTERFACE = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -67,6 +67,12 @@ def test_snapshots_tell_the_devices_of_the_bridges_own_ports():
         "Interface": {INTERFACE: local},
     }
     assert BridgeView("br-int").sync(tables).system == (SystemPort("weft-gw0", 2, 14),)
+
+
+def test_a_request_for_a_purge_is_one_event():
+    ids = BRIDGE_COLUMNS["external_ids"] | {"weft-needs-purge": "true", "weft-purge": "7", "weft-purged": "6"}
+    seen = replace(HEAD, purging=Purging(needed=True, asked=7, served=6))
+    assert view().apply([modified("Bridge", BRIDGE, external_ids=ids)]) == [seen]
 
 
 def test_a_port_that_gets_its_number_is_one_event():
