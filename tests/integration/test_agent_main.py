@@ -20,6 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from lab.lab import Lab, LabConfig
 from lab.names import AGENT_HEALTH_PORT
 from lab.node import python_environment
+from ovsdb.appctl import version
+from ovsdb.setup import needs_purge
 
 CONF = {"cniVersion": "1.1.0", "name": "weft", "type": "weft"}
 
@@ -179,6 +181,16 @@ def test_a_controller_that_is_away_does_not_make_the_node_unready(node: Node) ->
     with node.stopped("controller"):
         assert status(node) == ""
         assert agent_problem(node.lab, node.name) is None
+
+
+def test_metrics_tell_of_purges(node: Node) -> None:
+    """One at the start of the agent, where the switch needs purges at all; then for each change of flows."""
+    needed = needs_purge("netdev", version(node.config.paths.ovs))
+    before = metrics(node)[("weft_datapath_purges_total",)]
+    assert (before > 0) == needed
+    node.box("purged").add()
+    if needed:
+        until(lambda: metrics(node)[("weft_datapath_purges_total",)] > before, "a purge")
 
 
 def test_metrics_tell_of_requests_by_verb_step_and_code(node: Node) -> None:
