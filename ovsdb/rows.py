@@ -149,11 +149,11 @@ class Bridge:
     version: str
     datapath_id: int | None
     datapath_type: str
-    purging: Purging = Purging()
     ports: Mapping[str, PodPort] = field(default_factory=dict)
     system: Mapping[str, int | None] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
+    purging: Purging = Purging()
 
 
 def port_name(namespace: str, pod: str, key: AttachmentKey) -> str:

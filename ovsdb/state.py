@@ -40,8 +40,8 @@ class BridgeState:
         head = self.head
         if head is None:
             return None
-        own = (head.name, head.node, head.version, head.datapath_id, head.datapath_type, head.purging)
-        return Bridge(*own, **by_kind(self.ports.values()))
+        own = (head.name, head.node, head.version, head.datapath_id, head.datapath_type)
+        return Bridge(*own, purging=head.purging, **by_kind(self.ports.values()))
 
     def _start_from(self, event: Snapshot) -> None:
         self.lost, self.head, self.ports = None, event.head, {}

@@ -36,8 +36,8 @@ class BridgeSeen:
     version: str
     datapath_id: int | None
     datapath_type: str
-    purging: Purging = field(default_factory=Purging)
     controllers: Mapping[str, bool] = field(default_factory=dict)
+    purging: Purging = field(default_factory=Purging)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +167,8 @@ class BridgeView:
         head = bridge_of(row, ())
         rows = [self._tables["Controller"][key] for key in row.get("controller", ())]
         connected = {controller["target"]: controller["is_connected"] for controller in rows}
-        own = (head.name, head.node, head.version, head.datapath_id, head.datapath_type, head.purging)
-        return BridgeSeen(*own, connected)
+        own = (head.name, head.node, head.version, head.datapath_id, head.datapath_type)
+        return BridgeSeen(*own, connected, head.purging)
 
     def _classify(self, port: UUID) -> PortReading:
         row = self._tables["Port"][port]
