@@ -23,7 +23,6 @@ from kube.reflector import Reflector
 from kube.resources import NODES
 from node_agent.attach import Attacher, NodeNetwork
 from node_agent.bridge import NodeBridge
-from node_agent.connections import Connections
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
 from node_agent.purger import Purger
@@ -31,7 +30,6 @@ from node_agent.server import CniServer
 from node_agent.settings import AgentSettings
 from node_agent.verbs import Verbs
 from node_agent.view import NodeBook
-from ovsdb import appctl
 from ovsdb.loop import OvsdbLoop
 from ovsdb.rows import SystemPort
 from ovsdb.schema import OWN
@@ -57,9 +55,7 @@ class Agent:
         self._reflector = Reflector(self._client, NODES, self._nodes_changed)
         self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
         self._keeper = Keeper(chosen, self._bridge, self._annotate)
-        connections = Connections(appctl.rundir_of(chosen.ovsdb))
-        seed = int.from_bytes(os.urandom(4), "big")
-        attacher = Attacher(self._bridge, self._network, connections.forget, seed)
+        attacher = Attacher(self._bridge, self._network, seed=int.from_bytes(os.urandom(4), "big"))
         self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
         self._server = CniServer(chosen.cni_socket, Verbs(attacher, self._unready, self._metrics).serve)
 
