@@ -30,6 +30,7 @@ from node_agent.server import CniServer
 from node_agent.settings import AgentSettings
 from node_agent.verbs import Verbs
 from node_agent.view import NodeBook
+from ovsdb import appctl
 from ovsdb.loop import OvsdbLoop
 from ovsdb.rows import SystemPort
 from ovsdb.schema import OWN
