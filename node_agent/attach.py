@@ -50,8 +50,16 @@ def _unmeasured(step: str) -> None:
 class Attacher:
     """Carries out attachment requests; methods may be called from many threads at once."""
 
-    def __init__(self, switch: NodeBridge, network: Callable[[], NodeNetwork], seed: int) -> None:
+    def __init__(
+        self,
+        switch: NodeBridge,
+        network: Callable[[], NodeNetwork],
+        forget: Callable[[Sequence[IPAddress]], None],
+        seed: int,
+    ) -> None:
+        """`forget` is told which addresses a pod is given, before it has them; `seed` chooses the first of them."""
         self._switch = switch
+        self._forget = forget
         self._network = network
         self._seed = seed
         self._lock = threading.Lock()
@@ -92,6 +100,8 @@ class Attacher:
         failed.callback(lambda: self._switch.del_port(port.name).result(COMMIT_SECONDS))
         wiring.configure(attachment, netns)
         measure("configure")
+        self._forget(port.ips)
+        measure("forget")
         committed.result(COMMIT_SECONDS)
         measure("commit")
         self._switch.wait_programmed(port.name, port.key.container, PROGRAM_SECONDS)

@@ -23,6 +23,7 @@ from kube.reflector import Reflector
 from kube.resources import NODES
 from node_agent.attach import Attacher, NodeNetwork
 from node_agent.bridge import NodeBridge
+from node_agent.connections import Connections
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
 from node_agent.purger import Purger
@@ -56,7 +57,9 @@ class Agent:
         self._reflector = Reflector(self._client, NODES, self._nodes_changed)
         self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
         self._keeper = Keeper(chosen, self._bridge, self._annotate)
-        attacher = Attacher(self._bridge, self._network, seed=int.from_bytes(os.urandom(4), "big"))
+        connections = Connections(appctl.rundir_of(chosen.ovsdb))
+        seed = int.from_bytes(os.urandom(4), "big")
+        attacher = Attacher(self._bridge, self._network, connections.forget, seed)
         self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
         self._server = CniServer(chosen.cni_socket, Verbs(attacher, self._unready, self._metrics).serve)
 

@@ -1,11 +1,12 @@
 """Asks ovs-vswitchd through its control socket, as ovs-appctl does, without a fork.
 
-The protocol is one JSON-RPC request and its reply (ovs-appctl(8), lib/unixctl.c). The `ovs` package has a client
-for it which waits for ever; a switch that hangs is just when people ask, so this one has a time limit.
+The protocol is JSON-RPC, requests and replies in the same order (ovs-appctl(8), lib/unixctl.c). The `ovs` package has
+a client for it which waits for ever; a switch that hangs is just when people ask, so this one has a time limit.
 """
 
 import json
 import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ovsdb.errors import OvsdbError
 
 TIMEOUT_SECONDS = 10.0
 _CHUNK = 1 << 16
+_AT_ONCE = 100
 
 
 class NoAnswer(OvsdbError):  # noqa: N818  (reads as what happened)
@@ -32,14 +34,28 @@ def ask(rundir: Path, command: str, *arguments: str, timeout: float = TIMEOUT_SE
 
     NoAnswer: it does not (Hangs, if it runs); CommandRefused: it does not want to.
     """
+    (answer,) = ask_all(rundir, [(command, *arguments)], timeout)
+    if isinstance(answer, CommandRefused):
+        raise answer
+    return answer
+
+
+def ask_all(
+    rundir: Path, commands: Sequence[tuple[str, ...]], timeout: float = TIMEOUT_SECONDS
+) -> list[str | CommandRefused]:
+    """What ovs-vswitchd answers to each of these commands with their arguments, over one connection; ten thousand
+    take it a second. `timeout` is in seconds, for each answer. NoAnswer: as with `ask`."""
     path = socket_of(rundir)
-    request = json.dumps({"id": 0, "method": command, "params": list(arguments)})
+    answers: list[str | CommandRefused] = []
     try:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(timeout)
             sock.connect(str(path))
-            sock.sendall(request.encode())
-            reply = _reply(sock)
+            # It reads no further while its answers are not read, so they must never fill the socket.
+            for start in range(0, len(commands), _AT_ONCE):
+                asked = commands[start : start + _AT_ONCE]
+                sock.sendall(b"".join(_request(command) for command in asked))
+                answers += (_answer(reply) for reply in _replies(sock, len(asked)))
     except PermissionError as e:
         raise NoAnswer(f"{path}: permission denied; this needs root") from e
     except TimeoutError as e:
@@ -48,9 +64,7 @@ def ask(rundir: Path, command: str, *arguments: str, timeout: float = TIMEOUT_SE
         raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e.strerror}") from e
     except ValueError as e:
         raise NoAnswer(f"{path}: ovs-vswitchd does not answer: {e}") from e
-    if reply.get("error") is not None:
-        raise CommandRefused(f"ovs-vswitchd: {str(reply['error']).strip()}")
-    return str(reply.get("result") or "")
+    return answers
 
 
 def rundir_of(remote: str) -> Path:
@@ -82,15 +96,35 @@ def socket_of(rundir: Path) -> Path:
         raise NoAnswer(f"{pidfile}: {e}") from e
 
 
-def _reply(sock: socket.socket) -> dict[str, Any]:
-    """The one JSON object that the daemon sends; it keeps the connection open, so its end is found by parsing."""
+def _request(command: tuple[str, ...]) -> bytes:
+    method, *arguments = command
+    return json.dumps({"id": 0, "method": method, "params": arguments}).encode()
+
+
+def _answer(reply: dict[str, Any]) -> str | CommandRefused:
+    if reply.get("error") is not None:
+        return CommandRefused(f"ovs-vswitchd: {str(reply['error']).strip()}")
+    return str(reply.get("result") or "")
+
+
+def _replies(sock: socket.socket, count: int) -> list[dict[str, Any]]:
+    """The JSON objects that the daemon sends; it keeps the connection open, so their end is found by parsing."""
     held = b""
     while chunk := sock.recv(_CHUNK):
         held += chunk
         if held.rstrip().endswith(b"}"):
             try:
-                reply: dict[str, Any] = json.loads(held)
-            except ValueError:
+                replies = list(_objects(held.decode()))
+            except ValueError:  # more is to come
                 continue
-            return reply
+            if len(replies) == count:
+                return replies
     raise ValueError("the connection was closed in the middle of an answer")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    decoder, rest = json.JSONDecoder(), text.strip()
+    while rest:
+        reply, end = decoder.raw_decode(rest)
+        rest = rest[end:].lstrip()
+        yield reply

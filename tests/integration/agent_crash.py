@@ -17,7 +17,9 @@ from ipaddress import ip_network
 from cni.netconf import Add, Del, parse
 from node_agent.attach import Attacher, NodeNetwork
 from node_agent.bridge import NodeBridge
+from node_agent.connections import Connections
 from node_agent.ipam import Pools
+from ovsdb import appctl
 from ovsdb.loop import OvsdbLoop
 from ovsdb.schema import OWN
 
@@ -36,7 +38,8 @@ def main(remote: str, step: str) -> int:
         bridge = NodeBridge(loop.session(remote, OWN), "br-int")
         bridge.start()
         bridge.wait_ready(READY_SECONDS)
-        attacher = Attacher(bridge, lambda: NETWORK, seed=int.from_bytes(os.urandom(2), "big"))
+        forget = Connections(appctl.rundir_of(remote)).forget
+        attacher = Attacher(bridge, lambda: NETWORK, forget, seed=int.from_bytes(os.urandom(2), "big"))
         if isinstance(command, Add):
             attacher.add(command, die_at)
         elif isinstance(command, Del):

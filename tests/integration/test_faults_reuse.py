@@ -1,11 +1,13 @@
-"""A pod goes and its addresses are given to another: nothing in any switch still knows the first."""
+"""A pod goes and its addresses are given to another: nothing in any switch still knows the first (N27)."""
 
 from __future__ import annotations
 
 import re
+import socket
+import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -25,14 +27,18 @@ from stream_fixture import End, Repeater, Stream, stream
 
 from lab.config import LabConfig
 from lab.lab import Lab
+from lab.netns import run_in
 from openflow.codec import Encoded
 from openflow.decode import decode
 from openflow.render import Columns, Names, named
+from ovsdb import appctl
 
 SMALL = ("10.244.1.0/29", "fd57:244:0:1::/125")
 FILLERS = 3  # with two more pods, all that the range has for IPv4; IPv6 has one address more
 NODES = ("node1", "node2")
 AFTER = 30
+MANY = 150
+FIRST_PORT = 40000
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +85,40 @@ def test_nothing_of_a_pod_is_left_when_its_addresses_are_given_to_another(lab: L
         with stream(near.end, fillers[0].end) as bystanders:
             with stream(first.end, far.end) as traffic:
                 assert_arrives(traffic)
+            have_connections(first.end, near.end)
             first.box.delete()
+            assert len(connections(lab, "node1", first.end)) >= 2 * MANY
             second = successor(lab, stack)
             assert second.end.ips == first.end.ips
+            left = connections(lab, "node1", second.end)
+            assert [line for line in left if not line.startswith("icmpv6,")] == []
             assert second.mac != first.mac
             assert [flow for name in NODES for flow in strays(lab, name, first, second)] == []
             assert_only_the_second_is_heard(first, second, near, far)
         assert bystanders.lost() == []
+
+
+def have_connections(of: End, to: End) -> None:
+    """By UDP, TCP and echo, in both families."""
+
+    def connect() -> None:
+        for ip in to.ips:
+            subprocess.run(["ping", "-c", "1", ip], check=True, capture_output=True, timeout=10)
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            for port in range(FIRST_PORT, FIRST_PORT + MANY):
+                with socket.socket(family, socket.SOCK_DGRAM) as udp:
+                    udp.sendto(b"", (ip, port))
+            with socket.socket(family, socket.SOCK_STREAM) as tcp, suppress(ConnectionRefusedError):
+                tcp.settimeout(10)
+                tcp.connect((ip, FIRST_PORT))
+
+    run_in(of.namespace, connect)
+
+
+def connections(lab: Lab, on: str, of: End) -> list[str]:
+    """What the node's switch knows of connections from and to the addresses of a pod."""
+    told = appctl.ask(lab.paths.node(on).ovs, "dpctl/dump-conntrack").splitlines()
+    return [line for line in told for ip in of.ips if f"={ip}," in line]
 
 
 def successor(lab: Lab, stack: ExitStack) -> Attached:

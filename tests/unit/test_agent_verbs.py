@@ -36,7 +36,7 @@ class Agent:
 
     def start(self, loop: OvsdbLoop) -> None:
         switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
-        self.verbs = Verbs(Attacher(switch, self.network, seed=1), lambda: self.reasons, self.metrics)
+        self.verbs = Verbs(Attacher(switch, self.network, forget=list, seed=1), lambda: self.reasons, self.metrics)
 
     def network(self) -> NodeNetwork:
         raise AssertionError("no ADD comes this far")

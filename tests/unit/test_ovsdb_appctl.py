@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsdb.appctl import CommandRefused, Hangs, NoAnswer, ask, socket_of
+from ovsdb.appctl import CommandRefused, Hangs, NoAnswer, ask, ask_all, socket_of
 
 PID = 4242
 
@@ -28,7 +28,8 @@ def _daemon(rundir: Path, *chunks: bytes, keep_open: bool = True) -> Iterator[li
         def serve() -> None:
             with listener.accept()[0] as peer:
                 peer.settimeout(10)
-                asked.append(json.loads(peer.recv(65536)))
+                first, _ = json.JSONDecoder().raw_decode(peer.recv(65536).decode())
+                asked.append(first)
                 for chunk in chunks:
                     peer.sendall(chunk)
                 if keep_open:
@@ -53,6 +54,21 @@ def test_a_question_and_its_answer(tmp_path: Path) -> None:
 def test_an_answer_in_pieces_that_look_whole(tmp_path: Path) -> None:
     with _daemon(tmp_path, b'{"id":0,"error":null,"result":"{a}', b' {b}"', b"}\n") as _:
         assert ask(tmp_path, "version") == "{a} {b}"
+
+
+def test_many_questions_and_their_answers_whichever_way_they_come(tmp_path: Path) -> None:
+    answers = b'{"id":0,"error":null,"result":"one"}{"id":0,"err', b'or":"no such thing","result":null}\n'
+    with _daemon(tmp_path, *answers) as _:
+        told = ask_all(tmp_path, [("first", "a"), ("second",)])
+    assert told[0] == "one"
+    assert isinstance(told[1], CommandRefused)
+    assert "no such thing" in str(told[1])
+
+
+def test_a_daemon_that_ends_between_two_answers(tmp_path: Path) -> None:
+    answer = b'{"id":0,"error":null,"result":"one"}'
+    with _daemon(tmp_path, answer, keep_open=False) as _, pytest.raises(NoAnswer, match="in the middle"):
+        ask_all(tmp_path, [("first",), ("second",)])
 
 
 def test_a_command_that_is_refused(tmp_path: Path) -> None:
