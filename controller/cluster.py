@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from controller.bridge import BridgeState
 from controller.owners import PIPELINE, Owner, node_owner, port_owner
 from controller.policy.engine import Engine
+from controller.policy.members import Identity
 from kube.changes import Applied, Change, Deleted, Listed
 from kube.errors import ParseError
 from kube.membership import Membership, NodeFacts, Problem, node_facts, resolve
@@ -43,6 +44,11 @@ class Cluster:
         """The Pod that a port of node `where` was made for, if it is known and still runs there."""
         pod = self.pods.get(f"{port.namespace}/{port.pod}")
         return pod if pod is not None and _belongs(port, pod, where) else None
+
+    def identity_of(self, where: str, port: PodPort) -> Identity | None:
+        """The identity of the Pod that a port of node `where` was made for."""
+        pod = self.pod_of(where, port)
+        return None if pod is None else self.policy.identity_of(pod.meta.key)
 
     def owners(self, where: str) -> Iterator[Owner]:
         """Everybody who may own flows on the bridge of node `where`."""

@@ -13,13 +13,14 @@ from functools import singledispatchmethod
 from controller import commands as c
 from controller.cluster import Cluster, Dirty
 from controller.flows import denied, flows_of
-from controller.owners import Kind, Owner
+from controller.owners import Kind, Owner, port_owner, subject
 from controller.plan import PlanError, settle
 from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
 from controller.switch import Phase, Switch
 from kube import changes as kube
 from kube.membership import Problem
 from kube.netpol import NetworkPolicy
+from ovsdb.rows import PodPort
 
 KINDS = frozenset({"Node", "Pod", "Namespace", "NetworkPolicy"})
 
@@ -319,15 +320,34 @@ class Core:
 
     def _confirm(self, node: str, confirmed: Iterable[Owner]) -> Iterator[c.Command]:
         bridge = self.cluster.bridges.get(node)
-        for owner in sorted((each for each in confirmed if each.kind is Kind.PORT), key=lambda each: str(each.name)):
-            port = bridge.ports.get(owner.name) if bridge else None
+        for name in self._completed(node, confirmed):
+            port = bridge.ports.get(name) if bridge else None
             if port is None:
                 continue
             # Flows are made for a number before Open vSwitch gives it to the port; in place is what it has opened.
-            placed = owner in self._peers[node].switch.plan.owners and port.ofport is not None
+            placed = port_owner(name) in self._peers[node].switch.plan.owners and port.ofport is not None
             container = port.key.container if placed else None
-            if port.programmed != container:
+            if port.programmed != container and not (placed and self._is_open(node, port)):
                 yield c.Announce(node, port.name, container)
+
+    def _completed(self, node: str, confirmed: Iterable[Owner]) -> list[str]:
+        """Ports that the confirmation of these owners' flows may complete."""
+        owners = list(confirmed)
+        names = {owner.name for owner in owners if owner.kind is Kind.PORT}
+        isolated = {owner.name[1] for owner in owners if owner.kind is Kind.SUBJECT}
+        if isolated and node in self.cluster.bridges:
+            for port in self.cluster.bridges[node].ports.values():
+                if port.programmed != port.key.container and self._peers[node].switch.holds(port_owner(port.name)):
+                    identity = self.cluster.identity_of(node, port)
+                    if identity is not None and identity.id in isolated:
+                        names.add(port.name)
+        return sorted(names)
+
+    def _is_open(self, node: str, port: PodPort) -> bool:
+        """Whether the switch has refused what isolates the port's pod: it is not to come into service then (N25)."""
+        identity = self.cluster.identity_of(node, port)
+        plan = self._peers[node].switch.plan
+        return identity is not None and any(plan.holds_back(subject(side, identity.id)) for side in identity.isolated)
 
     def _need_purge(self, node: str, *, needed: bool) -> Iterator[c.Command]:
         """Changes that were made before this was known count, too."""

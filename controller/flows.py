@@ -74,8 +74,7 @@ def _port_flows(cluster: Cluster, where: str, name: str) -> tuple[Encoded, ...]:
     port = cluster.bridges[where].usable(name)
     if port is None or port.number is None:
         return ()
-    known = cluster.pod_of(where, port)
-    found = None if known is None else cluster.policy.identity_of(known.meta.key)
+    found = cluster.identity_of(where, port)
     if found is None and port.namespace:
         return ()  # Unknown means dropped: no flow before the Pod, hence its identity, is known.
     identity = UNKNOWN if found is None else found.id

@@ -59,6 +59,10 @@ class Switch:
         """Whether owners wait for the switch to confirm their flows: it is not expected to be in order."""
         return bool(self._waiting)
 
+    def holds(self, owner: Owner) -> bool:
+        """Whether the switch has confirmed the owner's flows as they are now."""
+        return owner not in self._waiting and owner not in self._sending
+
     def update(self, flows: Mapping[Owner, Iterable[Encoded]]) -> None:
         """New desired flows of some owners. Raises PlanError."""
         self.plan.update(flows)

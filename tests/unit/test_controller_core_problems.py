@@ -1,17 +1,21 @@
 """What goes wrong: it is reported once, to the point, again when it comes back, and it hurts nobody else."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from cluster_fixture import World, broken, flows_of, node, port
+from policy_objects_fixture import policy
 
 from controller import commands as c
 from controller.bridge import bridge_state
 from controller.core import Patience
 from kube.changes import Applied, Listed, Refused
 from kube.membership import Problem
+from kube.netpol import parse_network_policy
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT
 
+CLOSED = parse_network_policy(json.dumps(policy("default/closed")).encode())
 FOREIGN = b"\0\0\1"
 PROBLEM = Problem("Port", "n1/eth7", "ForeignPort", "port eth7 is not Weft's")
 
@@ -186,6 +190,34 @@ def test_several_refused_flows_are_each_reported_once(world):
         world.run()
     assert sorted(problem.message[-11:] for problem in world.reports) == [f"[in_port={n}]" for n in (7, 8, 9)]
     assert holds(at, come(world, "good", "10.9.0.6"))
+
+
+@pytest.mark.parametrize("when", ["malformed", "unsupported"])
+def test_a_pod_does_not_come_into_service_while_the_switch_refuses_to_isolate_it(world, when):
+    """N25: a new pod is isolated before its first packet."""
+    at = switch(world, "n1")
+    world.put(CLOSED)
+    world.delete("NetworkPolicy", "default/closed")
+    world.run()
+    before = at.flows.keys() | set()
+    world.put(CLOSED)
+    world.run()
+    isolating = {key for key in at.flows if key not in before}
+    assert isolating
+    world.delete("Pod", "default/web")  # nobody is isolated any more
+    world.run()
+    world.announced.clear()
+    refused = getattr(at, when)
+    refused |= isolating
+    row = come(world, "new", "10.9.0.6")
+    assert holds(at, row)
+    assert world.announced == []
+    assert "FlowRefused" in world.reasons()
+    refused.clear()
+    world.tick(5)
+    world.run()
+    assert isolating <= at.flows.keys()
+    assert world.announced == [c.Announce("n1", "new", "c-new")]
 
 
 def test_other_nodes_are_not_touched_by_a_refusal(world):
