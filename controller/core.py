@@ -6,7 +6,7 @@ again changes nothing that is right.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
@@ -15,11 +15,13 @@ from controller.cluster import Cluster, Dirty
 from controller.flows import denied, flows_of
 from controller.owners import Kind, Owner, port_owner, subject
 from controller.plan import PlanError, settle
+from controller.policy.crowding import is_full, no_room
 from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
 from controller.switch import Phase, Switch
 from kube import changes as kube
 from kube.membership import Problem
 from kube.netpol import NetworkPolicy
+from openflow.codec import Encoded
 from ovsdb.rows import PodPort
 
 KINDS = frozenset({"Node", "Pod", "Namespace", "NetworkPolicy"})
@@ -37,12 +39,14 @@ class Patience:
 
 @dataclass(slots=True)
 class _Peer:
-    """A node's switch with its session and the time of its next audit. `contested`: two owners want one flow."""
+    """A node's switch with its session and the time of its next audit. `contested`: two owners want one flow;
+    `crowded`: cells of the policy tables whose flows have no room left."""
 
     switch: Switch = field(default_factory=Switch)
     session: c.Session | None = None
     due: float = 0.0
     contested: bool = False
+    crowded: set[Owner] = field(default_factory=set)
 
 
 class Core:
@@ -235,7 +239,7 @@ class Core:
         del self._peers[node]
         for topic in ("foreign flows", "refused flows", "plan"):
             yield from self._reports.tell(topic, node, ())
-        for topic in ("port", "claim"):
+        for topic in ("port", "claim", "crowded"):
             yield from self._reports.tell_all(topic, (), f"{node}/")
 
     def _detach(self, session: c.Session) -> None:
@@ -300,7 +304,9 @@ class Core:
         peer = self._peers[node]
         if not peer.contested:
             try:
-                peer.switch.update(flows_of(self.cluster, node, changed))
+                made = flows_of(self.cluster, node, changed)
+                peer.switch.update(made)
+                yield from self._report_crowded(node, made)
                 return
             except PlanError:
                 pass
@@ -308,8 +314,16 @@ class Core:
         everybody = {*self.cluster.owners(node), *peer.switch.plan.owners, *changed}
         settled, losers = settle(flows_of(self.cluster, node, everybody))
         peer.switch.update(settled)
+        yield from self._report_crowded(node, settled)
         peer.contested = bool(losers)
         yield from self._reports.tell("plan", node, [Problem("Node", node, "PlanConflict", text) for text in losers])
+
+    def _report_crowded(self, node: str, made: Mapping[Owner, Sequence[Encoded]]) -> Iterator[c.Command]:
+        peer = self._peers[node]
+        full = {cell for cell, flows in made.items() if is_full(flows)}
+        for cell in sorted(full | (peer.crowded & made.keys()), key=str):
+            yield from self._reports.tell("crowded", f"{node}/{cell}", no_room(self.cluster.policy, node, cell))
+        peer.crowded = peer.crowded - made.keys() | full
 
     def _advance(self, node: str) -> Iterator[c.Command]:
         peer = self._peers[node]

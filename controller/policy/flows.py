@@ -1,6 +1,6 @@
 """The flows of one cell of a node's policy tables: a pure function of the engine's state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from controller import owners
 from controller.owners import Kind, Owner
@@ -29,6 +29,22 @@ Flows = tuple[Encoded, ...]
 def cell_flows(engine: Engine, node: str, cell: Owner) -> Flows:
     """The flows of `cell` on the bridge of `node`; none where no rule needs it."""
     return _MAKERS[cell.kind](engine, node, Direction(cell.name[0]), cell.name)
+
+
+def parts_of(engine: Engine, node: str, cell: Owner) -> Iterable[Part]:
+    """What the flow of a cell is a part of there, whether or not it has room for all; nothing for a cell whose flows
+    are no parts of rules."""
+    direction, found = Direction(cell.name[0]), cell.name[-1]
+    if cell.kind is Kind.NETWORK:
+        return _network_parts(engine, node, direction, found)
+    if cell.kind is Kind.PORTS:
+        return _port_parts(engine, node, direction, found)
+    identity = engine.by_id.get(found) if cell.kind in (Kind.SUBJECT, Kind.PEER) else None
+    if identity is None:
+        return ()
+    return (
+        _subject_parts(identity, direction) if cell.kind is Kind.SUBJECT else _named_parts(node, direction, identity)
+    )
 
 
 def node_flows(engine: Engine, node: str) -> Made:
@@ -104,13 +120,17 @@ def _subject(engine: Engine, node: str, direction: Direction, name: tuple[str, i
 
 def _isolated(identity: Identity, direction: Direction) -> Flows:
     side, mark = SIDES[direction], _mark(names.identity_owner(identity))
-    parts = {
-        (rule.number, _SUBJECT, rule.clauses) for members in identity.sets for rule in members.subject_of[direction]
-    }
+    parts = _subject_parts(identity, direction)
     everything = [number for number, _, clauses in parts if clauses == _SUBJECT]
     if everything:
         return side.allowed(identity.id, min(everything), mark)
     return side.isolated(identity.id, parts, mark)
+
+
+def _subject_parts(identity: Identity, direction: Direction) -> set[Part]:
+    return {
+        (rule.number, _SUBJECT, rule.clauses) for members in identity.sets for rule in members.subject_of[direction]
+    }
 
 
 def _peer(engine: Engine, node: str, direction: Direction, name: tuple[str, int]) -> Flows:
@@ -119,26 +139,39 @@ def _peer(engine: Engine, node: str, direction: Direction, name: tuple[str, int]
 
 
 def _named_on(node: str, direction: Direction, identity: Identity) -> Flows:
+    parts = _named_parts(node, direction, identity)
+    return SIDES[direction].peer(identity.id, parts, _mark(names.identity_owner(identity)))
+
+
+def _named_parts(node: str, direction: Direction, identity: Identity) -> set[Part]:
     parts: set[Part] = set()
     for members in identity.sets:
         for clause, rules in (_PEER, members.peer_of[direction]), (_ALSO, members.also_of[direction]):
             if rules:
                 parts.update([(rule.number, clause, rule.clauses) for rule in rules if node in rule.nodes])
-    return SIDES[direction].peer(identity.id, parts, _mark(names.identity_owner(identity)))
+    return parts
 
 
 def _network(engine: Engine, node: str, direction: Direction, name: tuple[str, int, IPNetwork]) -> Flows:
     network = name[2]
-    rules = engine.networks.get((direction, network), ())
-    parts = [(rule.number, _PEER, rule.clauses) for rule in rules if node in rule.nodes]
+    parts = _network_parts(engine, node, direction, network)
     return SIDES[direction].peer_network(network, parts, _mark(names.network_owner(network)))
+
+
+def _network_parts(engine: Engine, node: str, direction: Direction, network: IPNetwork) -> list[Part]:
+    rules = engine.networks.get((direction, network), ())
+    return [(rule.number, _PEER, rule.clauses) for rule in rules if node in rule.nodes]
 
 
 def _ports(engine: Engine, node: str, direction: Direction, name: tuple[str, PortMatch]) -> Flows:
     match = name[1]
-    rules = engine.ports.get((direction, match), ())
-    parts = [(rule.number, rule.clauses, rule.clauses) for rule in rules if node in rule.nodes]
+    parts = _port_parts(engine, node, direction, match)
     return SIDES[direction].ports(match, parts, _mark(names.ports_owner(match)))
+
+
+def _port_parts(engine: Engine, node: str, direction: Direction, match: PortMatch) -> list[Part]:
+    rules = engine.ports.get((direction, match), ())
+    return [(rule.number, rule.clauses, rule.clauses) for rule in rules if node in rule.nodes]
 
 
 def _rule(engine: Engine, node: str, direction: Direction, name: tuple[str, bytes]) -> Flows:

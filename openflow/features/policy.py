@@ -49,6 +49,8 @@ MOST_PARTS = 4000
 """Rules that one flow can be a part of: a flow-mod has 64 KiB at most, and each takes 16 bytes. Of more, the first by
 number count, and the others allow nothing on that node: what cannot be said fails closed."""
 
+PART_BYTES = 16
+
 
 def address(side: Side, ip: IPAddress, identity: IdentityId, cookie: int) -> Flow:
     """Who has an address. Below what says that nobody needs to know."""

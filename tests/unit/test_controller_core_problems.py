@@ -13,6 +13,7 @@ from controller.core import Patience
 from kube.changes import Applied, Listed, Refused
 from kube.membership import Problem
 from kube.netpol import parse_network_policy
+from openflow.features.policy import MOST_PARTS
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT
 
 CLOSED = parse_network_policy(json.dumps(policy("default/closed")).encode())
@@ -244,6 +245,39 @@ def test_a_change_refused_as_a_whole_is_tried_again_after_a_while(world):
     world.tick(5)
     world.run()
     assert world.announced == [c.Announce("n1", "new", "c-new")]
+
+
+# Rules for which a flow has no room.
+
+
+def many_rules(count):
+    """A policy with so many rules that name one network."""
+    source = {"ipBlock": {"cidr": "10.20.0.0/16"}}
+    rules = [{"from": [source], "ports": [{"port": number}]} for number in range(1, count + 1)]
+    return parse_network_policy(json.dumps(policy("default/many", ingress=rules)).encode())
+
+
+def test_a_rule_for_which_a_flow_has_no_room_is_reported_with_its_policy_place_and_what_is_full(world):
+    world.put(many_rules(MOST_PARTS))
+    world.run()
+    assert world.reports == []
+    world.put(many_rules(MOST_PARTS + 1))
+    world.run()
+    found = {(problem.kind, problem.key, problem.reason) for problem in world.reports}
+    assert found == {("NetworkPolicy", "default/many", "TooManyRules")}
+    active = sorted(world.core.cluster.policy.rules.values(), key=lambda rule: rule.number)
+    (origin,) = active[-1].origins
+    assert {problem.message.partition(": ")[0] for problem in world.reports} == {
+        f"spec.ingress[{origin.place}] is not in force on node {name} for {what}"
+        for name in ("n1", "n2") for what in ("network 10.20.0.0/16", "pods default[]")
+    }  # fmt: skip
+
+
+def test_a_rule_that_has_found_room_and_loses_it_again_is_reported_again(world):
+    for count in (MOST_PARTS + 1, MOST_PARTS, MOST_PARTS + 1):
+        world.put(many_rules(count))
+        world.run()
+    assert world.reasons() == ["TooManyRules"] * 8
 
 
 # Owners that want one flow.
