@@ -1,12 +1,12 @@
 """The flows of one cell of a node's policy tables: a pure function of the engine's state."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from controller import owners
 from controller.owners import Kind, Owner
 from controller.policy import names
 from controller.policy.engine import Engine
-from controller.policy.members import ActiveRule, Identity, Made
+from controller.policy.members import ActiveRule, Identity, Made, Named
 from kube.netpol import Direction
 from kube.objects import Pod
 from openflow.codec import Encoded
@@ -53,61 +53,50 @@ def node_flows(engine: Engine, node: str) -> Made:
     found: Made = {}
     rules: set[ActiveRule] = set()
     for identity in engine.local(node):
-        for direction in _DIRECTIONS:
-            found.update(_subject_everywhere(identity, direction))
+        found.update(_isolation(identity) if identity.isolation is None else identity.isolation)
         for members in identity.sets:
             rules.update(*members.subject_of.values())
     peers: dict[Direction, set[Identity]] = {direction: set() for direction in _DIRECTIONS}
+    plain: set[Owner] = set()
     for rule in rules:
-        found.update(_rule_everywhere(rule))
-        peers[rule.rule.direction].update(*[members.identities for members in rule.named])
-    for cell in {cell for rule in rules for cell in rule.plain_cells()}:
+        found.update(_rule_everywhere(rule) if rule.made is None else rule.made)
+        for members in rule.named:
+            peers[rule.rule.direction] |= members.identities
+        if rule.rule.networks or rule.rule.ports:
+            plain.update(rule.plain_cells())
+    for cell in plain:
         found[cell] = cell_flows(engine, node, cell)
     for direction, identities in peers.items():
         for identity in identities:
-            found.update(_peer_on(node, identity, direction))
-            found.update(_addresses_everywhere(engine, identity, direction))
+            named = identity.named.get(direction) or _named_everywhere(engine, identity, direction)
+            found.update(named.flows)
+            if not named.rules <= rules:
+                found[owners.peer(direction, identity.id)] = _named_on(node, direction, identity)
     return found
 
 
-def _subject_everywhere(identity: Identity, direction: Direction) -> Made:
-    made = identity.made.get((Kind.SUBJECT, direction))
-    if made is None:
-        cell = owners.subject(direction, identity.id)
-        made = {cell: _isolated(identity, direction)} if identity.is_isolated(direction) else {}
-        identity.made[Kind.SUBJECT, direction] = made
-    return made
+def _isolation(identity: Identity) -> Made:
+    identity.isolation = {
+        owners.subject(direction, identity.id): _isolated(identity, direction) for direction in identity.isolated
+    }
+    return identity.isolation
 
 
 def _rule_everywhere(rule: ActiveRule) -> Made:
-    if rule.made is None:
-        cell = owners.rule(rule.rule.direction, rule.digest)
-        rule.made = {} if rule.clauses == _SUBJECT else {cell: _fulfilled(rule)}
+    cell = owners.rule(rule.rule.direction, rule.digest)
+    rule.made = {} if rule.clauses == _SUBJECT else {cell: _fulfilled(rule)}
     return rule.made
 
 
-def _peer_on(node: str, identity: Identity, direction: Direction) -> Made:
-    """The same wherever all rules that name it are in force."""
-    for members in identity.sets:
-        for rules in (members.peer_of[direction], members.also_of[direction]):
-            for rule in rules:
-                if node not in rule.nodes:
-                    return {owners.peer(direction, identity.id): _named_on(node, direction, identity)}
-    made = identity.made.get((Kind.PEER, direction))
-    if made is None:
-        made = {owners.peer(direction, identity.id): _named_on(node, direction, identity)}
-        identity.made[Kind.PEER, direction] = made
-    return made
-
-
-def _addresses_everywhere(engine: Engine, identity: Identity, direction: Direction) -> Made:
-    made = identity.made.get((Kind.ADDRESS, direction))
-    if made is None:
-        made = identity.made[Kind.ADDRESS, direction] = {}
-        for ip in identity.addresses():
-            owner, holder = engine.holder(ip)
-            if owner is not None and holder is identity:
-                made[owners.address(direction, ip)] = _located(direction, ip, identity, owner)
+def _named_everywhere(engine: Engine, identity: Identity, direction: Direction) -> Named:
+    naming = list(_naming(direction, identity))
+    parts = {(rule.number, clause, rule.clauses) for clause, rule in naming}
+    flows: Made = {owners.peer(direction, identity.id): _named(direction, identity, parts)}
+    for ip in identity.addresses():
+        owner, holder = engine.holder(ip)
+        if owner is not None and holder is identity:
+            flows[owners.address(direction, ip)] = _located(direction, ip, identity, owner)
+    identity.named[direction] = made = Named(frozenset([rule for _, rule in naming]), flows)
     return made
 
 
@@ -139,17 +128,26 @@ def _peer(engine: Engine, node: str, direction: Direction, name: tuple[str, int]
 
 
 def _named_on(node: str, direction: Direction, identity: Identity) -> Flows:
-    parts = _named_parts(node, direction, identity)
-    return SIDES[direction].peer(identity.id, parts, _mark(names.identity_owner(identity)))
+    return _named(direction, identity, _named_parts(node, direction, identity))
 
 
 def _named_parts(node: str, direction: Direction, identity: Identity) -> set[Part]:
-    parts: set[Part] = set()
+    return {
+        (rule.number, clause, rule.clauses) for clause, rule in _naming(direction, identity) if node in rule.nodes
+    }
+
+
+def _named(direction: Direction, identity: Identity, parts: set[Part]) -> Flows:
+    return SIDES[direction].peer(identity.id, parts, _mark(names.identity_owner(identity)))
+
+
+def _naming(direction: Direction, identity: Identity) -> Iterator[tuple[int, ActiveRule]]:
+    """The rules that name an identity, each with the clause that does."""
     for members in identity.sets:
-        for clause, rules in (_PEER, members.peer_of[direction]), (_ALSO, members.also_of[direction]):
-            if rules:
-                parts.update([(rule.number, clause, rule.clauses) for rule in rules if node in rule.nodes])
-    return parts
+        for rule in members.peer_of[direction]:
+            yield _PEER, rule
+        for rule in members.also_of[direction]:
+            yield _ALSO, rule
 
 
 def _network(engine: Engine, node: str, direction: Direction, name: tuple[str, int, IPNetwork]) -> Flows:
@@ -188,23 +186,15 @@ def _fulfilled(rule: ActiveRule) -> Flows:
 def _address(engine: Engine, node: str, direction: Direction, name: tuple[str, int, IPAddress]) -> Flows:
     ip = name[2]
     owner, identity = engine.holder(ip)
-    if owner is None or identity is None or not _named(node, direction, identity):
+    if owner is None or identity is None:
+        return ()
+    if not any(node in rule.nodes for _, rule in _naming(direction, identity)):
         return ()
     return _located(direction, ip, identity, owner)
 
 
 def _located(direction: Direction, ip: IPAddress, identity: Identity, owner: Pod) -> Flows:
     return SIDES[direction].address(ip, identity.id, _mark(names.address_owner(owner)))
-
-
-def _named(node: str, direction: Direction, identity: Identity) -> bool:
-    """Whether rules of pods of this node name the identity."""
-    for members in identity.sets:
-        for rules in (members.peer_of[direction], members.also_of[direction]):
-            for rule in rules:
-                if node in rule.nodes:
-                    return True
-    return False
 
 
 def _mark(owner: str) -> int:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from controller import owners
-from controller.owners import Kind, Owner
+from controller.owners import Owner
 from controller.policy.rules import Origin, PodSet, PortName, Rule
 from kube.netpol import Direction
 from kube.objects import IPAddress, Pod
@@ -37,10 +37,17 @@ class Traits(NamedTuple):
         return IdentityId(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") or 1)
 
 
+class Named(NamedTuple):
+    """What an identity needs wherever rules name it, if all of these are in force there."""
+
+    rules: frozenset["ActiveRule"]
+    flows: Made
+
+
 @dataclass(slots=True, eq=False)
 class Identity:
-    """Pods that no rule can tell apart. `nodes` counts them by the node that they run on; `made` is what `flows` has
-    worked out of it, until it is touched."""
+    """Pods that no rule can tell apart. `nodes` counts them by the node that they run on. `isolation` and `named` are
+    what `flows` has worked out of it: what it needs on each of its nodes, and where rules of a direction name it."""
 
     traits: Traits
     id: IdentityId
@@ -48,11 +55,17 @@ class Identity:
     pods: dict[str, Pod] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
     sets: set["Members"] = field(default_factory=set)
-    made: dict[tuple[Kind, Direction], "Made"] = field(default_factory=dict)
+    isolation: Made | None = None
+    named: dict[Direction, Named] = field(default_factory=dict)
 
     @classmethod
     def of(cls, traits: Traits) -> "Identity":
         return cls(traits, traits.id, dict(traits.labels))
+
+    def forget(self) -> None:
+        """What was worked out of it may be different now."""
+        self.isolation = None
+        self.named.clear()
 
     def is_isolated(self, direction: Direction) -> bool:
         """Whether some policy selects these pods in a direction."""
@@ -119,7 +132,8 @@ class ActiveRule:
     """A rule with the sets that it speaks of, the policies' rules that say it, and the nodes that run subjects of it,
     by how many of its identities they run. `number` is its conjunction's, 1 to 2**32 - 1 (see `conjunctions`); `made`
     is what `flows` has worked out of it, until it is touched. `digest` is what the rule says, in 16 bytes; `clauses`
-    how many clauses its conjunction has: the first is its subject, the last its ports."""
+    how many clauses its conjunction has: the first is its subject, the last its ports; `named` are the sets of pods
+    whose addresses it needs."""
 
     rule: Rule
     subject: Members
@@ -128,20 +142,15 @@ class ActiveRule:
     origins: dict[Origin, int] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
     number: int = 0
-    made: "Made | None" = None
+    made: Made | None = None
     digest: bytes = field(init=False)
     clauses: int = field(init=False)
+    named: tuple[Members, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.digest = blake2b(repr(self.rule.words).encode(), digest_size=16).digest()
         self.clauses = 1 + self.rule.clauses
-
-    @property
-    def named(self) -> Iterator[Members]:
-        """The sets of pods whose addresses it needs."""
-        yield from self.peers
-        if self.also is not None:
-            yield self.also
+        self.named = self.peers if self.also is None else (*self.peers, self.also)
 
     def plain_cells(self) -> Iterator[Owner]:
         """What it needs for its networks and ports in the policy tables of a node of its subjects."""

@@ -28,12 +28,12 @@ class Touched:
 
     def subject(self, identity: Identity, nodes: Iterable[str]) -> None:
         """Whether it is isolated, or by which rules."""
-        identity.made.clear()
+        identity.forget()
         self._subject(identity, nodes, Direction)
 
     def place(self, identity: Identity, nodes: Iterable[str]) -> None:
         """Where it is, or by which rules it is isolated; not whether it is."""
-        identity.made.clear()
+        identity.forget()
         if self.watched:
             self._subject(identity, nodes, identity.isolated)
 
@@ -43,7 +43,7 @@ class Touched:
 
     def peer(self, identity: Identity, rule: ActiveRule) -> None:
         """An identity that the rule names, or named, with its addresses."""
-        identity.made.clear()
+        identity.forget()
         for node in rule.nodes:
             self._all(node, identity.cells(rule.rule.direction))
 
@@ -51,12 +51,12 @@ class Touched:
         """What was worked out of those that the rule names."""
         for members in rule.named:
             for identity in members.identities:
-                identity.made.clear()
+                identity.forget()
 
     def address(self, ip: IPAddress, claiming: Iterable[Identity]) -> None:
         """Wherever rules name one of those that claim it."""
         for identity in claiming:
-            identity.made.clear()
+            identity.forget()
             if not self.watched:
                 continue
             for direction in Direction:
