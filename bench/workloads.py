@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, ip_network
 
 from kube.netpol import Block, Direction, NetworkPolicy, PodPeer, Rule
 from kube.objects import Meta, Namespace, Pod
-from kube.selectors import EVERYTHING, Operator, Requirement, Selector
+from kube.selectors import EVERYTHING, Operator, Requirement, Selector, selector
 
 _FIRST_IP = int(IPv4Address("10.0.0.1"))
 _STRIDE = 7919  # a prime: neighbours by number are not neighbours by node, nor are every hundredth
@@ -106,7 +106,7 @@ def meta(name: str, inside: str = "", labels: dict[str, str] | None = None) -> M
 
 
 def _app(app: str) -> Selector:
-    return Selector((Requirement("app", Operator.IN, (app,)),))
+    return selector((Requirement("app", Operator.IN, (app,)),))
 
 
 def node_names(workload: Workload) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from weakref import WeakValueDictionary
 
 from kube import wire
 from kube.errors import ParseError
@@ -49,28 +50,27 @@ class Requirement:
         return (value is not None) is (self.operator is Operator.EXISTS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Selector:
-    """Every requirement has to hold; none means everything. Requirements are sorted: equal selectors are equal."""
+    """Every requirement has to hold; none means everything. Requirements are sorted: equal selectors are equal.
+
+    To be made by `selector`. `words` say the same in plain text; `keys` are the label keys that it looks at.
+    """
 
     requirements: tuple[Requirement, ...] = ()
+    words: str = field(init=False, repr=False, compare=False)
+    keys: frozenset[str] = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # Worked out once: the same few selectors are looked up all the time.
+        words = [(each.key, each.operator.value, each.values) for each in self.requirements]
+        object.__setattr__(self, "words", repr(words))
+        object.__setattr__(self, "keys", frozenset(each.key for each in self.requirements))
         object.__setattr__(self, "_hash", hash(self.requirements))
 
     def __hash__(self) -> int:
-        return self._hash  # worked out once: the same few selectors are looked up all the time
-
-    @property
-    def words(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-        """The same in plain text."""
-        return tuple([(each.key, each.operator.value, each.values) for each in self.requirements])
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The label keys that it looks at."""
-        return frozenset(requirement.key for requirement in self.requirements)
+        return self._hash
 
     def matches(self, labels: Labels) -> bool:
         return all([requirement.holds(labels) for requirement in self.requirements])  # noqa: C419 - in half the time
@@ -80,7 +80,14 @@ class Selector:
         return ",".join(map(_text, self.requirements)) or "everything"
 
 
-EVERYTHING = Selector()
+_KNOWN: WeakValueDictionary[tuple[Requirement, ...], Selector] = WeakValueDictionary()
+
+
+def selector(requirements: Iterable[Requirement] = ()) -> Selector:
+    """The selector with these requirements. Of equal ones there is one, as long as somebody keeps it."""
+    wanted = tuple(sorted(set(requirements), key=_order))
+    known = _KNOWN.get(wanted)
+    return _KNOWN.setdefault(wanted, Selector(wanted)) if known is None else known
 
 
 def parse_selector(fail: Fail, field: str, read: wire.WireSelector) -> Selector:
@@ -88,7 +95,7 @@ def parse_selector(fail: Fail, field: str, read: wire.WireSelector) -> Selector:
     found = [_equals(fail, f"{field}.matchLabels", key, value) for key, value in (read.match_labels or {}).items()]
     for index, each in enumerate(read.match_expressions or ()):
         found.append(_requirement(fail, f"{field}.matchExpressions[{index}]", each))
-    return Selector(tuple(sorted(set(found), key=_order)))
+    return selector(found)
 
 
 def _equals(fail: Fail, field: str, key: str, value: str) -> Requirement:
@@ -137,3 +144,6 @@ def _text(requirement: Requirement) -> str:
     if requirement.operator in words:
         return f"{key} {words[requirement.operator]} ({','.join(values)})"
     return key if requirement.operator is Operator.EXISTS else f"!{key}"
+
+
+EVERYTHING = selector()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from hashlib import blake2b
 
 from openflow.actions import Action, Conjunction, Ct, Goto
@@ -28,7 +27,6 @@ class Feature(IntEnum):
     POLICY = 4
 
 
-@lru_cache(maxsize=65536)
 def cookie(feature: Feature, owner: str) -> int:
     """64 bits: magic, feature, and 48 bits of the owner's BLAKE2b digest (`pod/<ns>/<name>`, `node/<name>`,
     `policy/<ns>/<name>#ingress/0`)."""

@@ -148,7 +148,7 @@ class ActiveRule:
     named: tuple[Members, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.digest = blake2b(repr(self.rule.words).encode(), digest_size=16).digest()
+        self.digest = blake2b(self.rule.words.encode(), digest_size=16).digest()
         self.clauses = 1 + self.rule.clauses
         self.named = self.peers if self.also is None else (*self.peers, self.also)
 

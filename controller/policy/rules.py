@@ -5,7 +5,6 @@ name: then the name has become a property of the pods, and the number an ordinar
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from controller.policy.ports import EVERY_BIT, PROTOCOLS, port_matches
@@ -15,6 +14,8 @@ from kube.netpol import Rule as PolicyRule
 from kube.selectors import EVERYTHING, Selector
 from openflow.match import PortMatch
 from openflow.net import IPNetwork
+
+_WORDS = {direction: direction.value for direction in Direction}
 
 ANYWHERE = ""
 """The scope of what pods of every namespace are asked for."""
@@ -49,11 +50,11 @@ class PodSet(NamedTuple):
         return ANYWHERE if self.namespaces is not None else self.namespace
 
     @property
-    def words(self) -> tuple[object, ...]:
-        """The same in plain text and numbers."""
-        namespaces = None if self.namespaces is None else self.namespaces.words
-        serving = None if self.serving is None else (*self.serving.port, self.serving.number)
-        return self.namespace, namespaces, self.pods.words, serving
+    def words(self) -> str:
+        """The same in plain text."""
+        namespaces = self.namespace if self.namespaces is None else self.namespaces.words
+        serving = "" if self.serving is None else f"{self.serving.port} {self.serving.number}"
+        return f"{namespaces} {self.pods.words} {serving}"
 
 
 def everybody(serving: Serving) -> PodSet:
@@ -61,8 +62,7 @@ def everybody(serving: Serving) -> PodSet:
     return PodSet("", EVERYTHING, EVERYTHING, serving)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Traffic of `subject` in a direction is allowed with peers that are in one of `peers` or `networks` (`peers`
     None: with anybody), and in `also` if that is given, to `ports` of the destination (None: of whatever kind)."""
 
@@ -79,16 +79,13 @@ class Rule:
         return (self.peers is not None) + (self.also is not None) + (self.ports is not None)
 
     @property
-    def words(self) -> tuple[object, ...]:
-        """The same in plain text and numbers: what replicas that know each other's words agree on."""
-        return (
-            self.direction.value,
-            self.subject.words,
-            None if self.peers is None else tuple([each.words for each in self.peers]),
-            tuple(map(str, self.networks)),
-            None if self.also is None else self.also.words,
-            None if self.ports is None else tuple([tuple(each) for each in self.ports]),
-        )
+    def words(self) -> str:
+        """The same in plain text: what replicas agree on that know the rule."""
+        peers = None if self.peers is None else [each.words for each in self.peers]
+        also = None if self.also is None else self.also.words
+        ports = None if self.ports is None else [tuple(each) for each in self.ports]
+        networks = [*map(str, self.networks)]
+        return f"{_WORDS[self.direction]} {self.subject.words} {peers} {networks} {also} {ports}"
 
 
 Numbers = Callable[[PortName], Iterable[int]]
@@ -149,16 +146,16 @@ def _expand(policy: NetworkPolicy, direction: Direction, rule: PolicyRule, numbe
 
 def _named(rule: Rule, serving: Serving) -> Iterator[Rule]:
     """The name means what the destination pod says: in ingress that is the subject, in egress the peer."""
-    rule = replace(rule, ports=(PortMatch(PROTOCOLS[serving.port.protocol], serving.number, EVERY_BIT),))
+    rule = rule._replace(ports=(PortMatch(PROTOCOLS[serving.port.protocol], serving.number, EVERY_BIT),))
     if rule.direction is Direction.INGRESS:
-        yield replace(rule, subject=rule.subject._replace(serving=serving))
+        yield rule._replace(subject=rule.subject._replace(serving=serving))
     elif rule.peers is None:
-        yield replace(rule, peers=(everybody(serving),))
+        yield rule._replace(peers=(everybody(serving),))
     else:
         if rule.peers:
-            yield replace(rule, peers=tuple(each._replace(serving=serving) for each in rule.peers), networks=())
+            yield rule._replace(peers=tuple(each._replace(serving=serving) for each in rule.peers), networks=())
         if rule.networks:
-            yield replace(rule, peers=(), also=everybody(serving))
+            yield rule._replace(peers=(), also=everybody(serving))
 
 
 def _pods(policy: NetworkPolicy, rule: PolicyRule) -> tuple[PodSet, ...] | None:
