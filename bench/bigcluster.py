@@ -18,7 +18,7 @@ from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, AttachmentKey, PodPort, port_n
 NODE = "node-0"
 _BORN = datetime(2026, 1, 1, tzinfo=UTC)
 _FLOWS_PER_POD = 8
-_SYSTEM = {GATEWAY_PORT: 60001, TUNNEL_PORT: 60002}
+SYSTEM = {GATEWAY_PORT: 60001, TUNNEL_PORT: 60002}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +31,12 @@ class BigCluster:
 
     def events(self) -> Iterator[c.Event]:
         """What the edges of a controller that has just started tell the core."""
-        yield Listed("Node", tuple(self._node(number) for number in range(self.nodes)))
+        yield Listed("Node", tuple(node(number, self.datapath) for number in range(self.nodes)))
         yield Listed("Namespace", tuple(Namespace(_meta(f"ns-{number}")) for number in range(20)))
         yield Listed("NetworkPolicy", ())
         ports = list(self._ports())
         yield Listed("Pod", tuple(_pod(port) for port in ports))
-        yield c.BridgeRead(NODE, bridge_state(ports, _SYSTEM))
-
-    def _node(self, number: int) -> Node:
-        annotations = NodeAnnotations(
-            tunnel_ip=IPv4Address("172.16.0.1") + number,
-            ovsdb="unix:/nowhere",
-            datapath_id=self.datapath if number == 0 else self.datapath + number,
-            mtu=1450,
-        ).format()
-        cidrs = (IPv4Network((0x64400000 + (number << 8), 24)), IPv6Network(((0xFD58 << 112) + (number << 64), 64)))
-        return Node(_meta(f"node-{number}", annotations=annotations, age=number), cidrs, ())
+        yield c.BridgeRead(NODE, bridge_state(ports, SYSTEM))
 
     def _ports(self) -> Iterator[PodPort]:
         for number in range(1, self.pods + 1):
@@ -62,6 +52,18 @@ def big_cluster(flows: int, datapath: int, nodes: int = 500) -> BigCluster:
     """A cluster whose first node holds `flows` flows or a few more."""
     fixed = flow_count(BigCluster(nodes, 0, datapath))
     return BigCluster(nodes, -(-(flows - fixed) // _FLOWS_PER_POD), datapath)
+
+
+def node(number: int, datapath: int) -> Node:
+    """The node `number` of a cluster whose first node has datapath id `datapath`."""
+    annotations = NodeAnnotations(
+        tunnel_ip=IPv4Address("172.16.0.1") + number,
+        ovsdb="unix:/nowhere",
+        datapath_id=datapath + number,
+        mtu=1450,
+    ).format()
+    cidrs = (IPv4Network((0x64400000 + (number << 8), 24)), IPv6Network(((0xFD58 << 112) + (number << 64), 64)))
+    return Node(_meta(f"node-{number}", annotations=annotations, age=number), cidrs, ())
 
 
 def flow_count(cluster: BigCluster) -> int:

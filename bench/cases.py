@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bench import cni_add, cni_add_storm, memory, policy, policy_ovn, port_ready, program, reconcile, throughput
+from bench import (
+    cni_add,
+    cni_add_storm,
+    memory,
+    policy,
+    policy_ovn,
+    policy_switch,
+    port_ready,
+    program,
+    reconcile,
+    throughput,
+)
 from bench.metric import Metric
 
 
@@ -29,5 +40,8 @@ CASES: Mapping[str, Case] = {
     "policy-large-ns": Case("policy flows of 100 namespaces of 1,000 pods", policy.large_ns, 300),
     "policy-all-all": Case("policy flows of 10,000 policies of everybody", policy.all_all, 300),
     "policy-except": Case("policy flows of networks with exceptions", policy.excepted, 300),
+    "policy-except-switch": Case(
+        "one more policy on a switch, among networks with exceptions", policy_switch.run, 300
+    ),
     "policy-ovn": Case("from a policy's write to the first packet that it denies, 200 pods", policy_ovn.run, 600),
 }

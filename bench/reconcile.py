@@ -10,15 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from bench.bigcluster import NODE, BigCluster, big_cluster
+from bench.bigcluster import BigCluster, big_cluster
+from bench.driver import in_sync
 from bench.metric import Metric
 from bench.stage import BenchError, stage
 from bench.stats import median
-from bench.switch import Bridge, Controller, controller
-from controller import commands as c
+from bench.switch import Bridge, controller
 from controller.core import Core
-from controller.switch import Phase
-from openflow.channel import ChangeApplied, FlowsDumped, Session, SwitchConnected
+from openflow.channel import SwitchConnected
 
 LAB = "bench-reconcile"
 FLOWS, ROUNDS = 100_000, 5
@@ -34,7 +33,7 @@ def run(flows: int = FLOWS, rounds: int = ROUNDS) -> Iterator[Metric]:
         session = channel.next(SwitchConnected).session
         cluster = big_cluster(flows, session.datapath_id)
         _, core = plan(cluster)
-        if _in_sync(core, session, channel) == 0:
+        if in_sync(core, session, channel) == 0:
             raise BenchError("the first controller had nothing to send to an empty switch")
         plans, reads, sent = [], [], 0
         for _ in range(rounds):
@@ -45,7 +44,7 @@ def run(flows: int = FLOWS, rounds: int = ROUNDS) -> Iterator[Metric]:
             session.close()  # what a switch sees of a controller that ends; it comes back by itself
             session = channel.next(SwitchConnected).session
             started = time.perf_counter()
-            sent += _in_sync(core, session, channel)
+            sent += in_sync(core, session, channel)
             reads.append(time.perf_counter() - started)
     yield Metric("reconcile", "seconds", median([sum(both) for both in zip(plans, reads, strict=True)]), rounds)
     yield Metric("reconcile", "count", sent, rounds)
@@ -62,32 +61,3 @@ def plan(cluster: BigCluster) -> tuple[float, Core]:
         for _ in core.handle(event):
             pass
     return time.perf_counter() - started, core
-
-
-def _in_sync(core: Core, session: Session, channel: Controller) -> int:
-    """Hand the core a connected switch and do as it says until it is content; the flow-mods that it sent."""
-    sent = _carry_out(core, c.SwitchUp(session))
-    while core.phases()[NODE] is not Phase.IDLE:
-        if core.phases()[NODE] is Phase.READING:
-            event: c.Event = c.Dumped(session, channel.next(FlowsDumped).flows)
-        else:
-            failures = channel.next(ChangeApplied).failures
-            if failures:
-                raise BenchError(f"the switch refused {len(failures)} flows: {failures[0]}")
-            event = c.Applied(session, ())
-        sent += _carry_out(core, event)
-    return sent
-
-
-def _carry_out(core: Core, event: c.Event) -> int:
-    sent = 0
-    for command in core.handle(event):
-        match command:
-            case c.ReadFlows(_, session):
-                session.dump_flows()
-            case c.SendFlows(_, session, change):
-                sent += len(change)
-                session.apply(change)
-            case c.Refuse(_, reason):
-                raise BenchError(f"the core refuses the switch: {reason}")
-    return sent

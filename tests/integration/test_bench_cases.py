@@ -95,6 +95,12 @@ def test_a_controller_that_starts_again_sends_nothing() -> None:
     assert found["reconcile", "count"].ours == 0
 
 
+def test_each_policy_changes_flows_on_the_switch() -> None:
+    found = _run("policy_switch", "namespaces=5, policies=4, nodes=5, rounds=3")
+    assert found["policy-except-switch", "count"].ours > 0
+    assert found["policy-except-switch", "p99_ms"].n == 3
+
+
 @pytest.mark.skipif(shutil.which("iperf3") is None, reason="needs iperf3")
 def test_traffic_flows_through_either_pipeline_and_across_nodes() -> None:
     found = _run("throughput", "rounds=1, seconds=1")
