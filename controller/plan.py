@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 
 from controller.owners import Owner
 from openflow.codec import Change, Encoded
-from openflow.decode import decode
-from openflow.render import named
+from openflow.render import what
 
 
 class PlanError(ValueError):
@@ -128,12 +127,6 @@ class NodePlan:
 
 def _name(owner: Owner) -> str:
     return f"{owner.kind.value} {owner.name}".strip()
-
-
-def what(key: bytes) -> str:
-    """Table, priority and match of a flow in words."""
-    flow = named(decode(Encoded(key, bytes(8))))
-    return f"{flow.table} {flow.priority} [{flow.match}]"
 
 
 def _owner_order(item: tuple[Owner, object]) -> tuple[str, str]:

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from controller import commands as c
-from controller.plan import what
 from kube import changes as kube
 from kube.membership import Problem
 from kube.netpol import NetworkPolicy
 from openflow.codec import cookie_of
 from openflow.flow import is_ours
+from openflow.render import what
 
 FLOW_REFUSED = "FlowRefused"
 FOREIGN_NAMED = 3

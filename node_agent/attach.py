@@ -16,12 +16,13 @@ from cni.errors import CniError, ErrorCode
 from cni.netconf import Add, Check, Del, Gc
 from cni.requested import Requested
 from cni.result import Interface, IpConfig, Result, Route
-from node_agent import wiring
+from node_agent import inspection, wiring
 from node_agent.bridge import NodeBridge, NotInTime
 from node_agent.ipam import Exhausted, IPAddress, Pools, Unavailable, gateway_address
 from node_agent.netns import NetNs, NotANamespace
 from node_agent.wiring import InterfaceExists
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
+from openflow.errors import ManagementError
 from ovsdb.errors import OvsdbError, OvsdbUnavailable
 from ovsdb.rows import AttachmentKey, PodPort, port_name
 
@@ -55,11 +56,14 @@ class Attacher:
         switch: NodeBridge,
         network: Callable[[], NodeNetwork],
         forget: Callable[[Sequence[IPAddress]], None],
+        missing_flows: Callable[[PodPort], Sequence[str]],
         seed: int,
     ) -> None:
-        """`forget` is told which addresses a pod is given, before it has them; `seed` chooses the first of them."""
+        """`forget` is told which addresses a pod is given, before it has them; `missing_flows` says which of a port's
+        flows are not in the switch; `seed` chooses the first address."""
         self._switch = switch
         self._forget = forget
+        self._missing_flows = missing_flows
         self._network = network
         self._seed = seed
         self._lock = threading.Lock()
@@ -125,20 +129,25 @@ class Attacher:
         key = _key(command)
         with _explained():
             port = next((port for port in self._ledger().values() if port.key == key), None)
-        problem = None
-        if port is None:
-            problem = "the switch's database has no port for it"
-        elif not port.ready:
-            problem = (
-                f"port {port.name} is not programmed: {port.error or 'the controller has not confirmed its flows'}"
-            )
-        elif not wiring.exists(port.name):
-            problem = f"interface {port.name} is missing on the node"
-        if problem is not None:
+            problems = ["the switch's database has no port for it"] if port is None else self._problems(command, port)
+        if problems:
             raise CniError(
                 ErrorCode.CHECK_FAILED,
-                f"container {key.container}, interface {key.ifname}: {problem}; recreate the pod",
+                f"container {key.container}, interface {key.ifname}: {'; '.join(problems)}; recreate the pod",
             )
+
+    def _problems(self, command: Check, port: PodPort) -> list[str]:
+        problems = [*inspection.port_problems(port)]
+        if not wiring.exists(port.name):
+            # The pod's end went with it: nothing in there is worth a word.
+            return [*problems, f"interface {port.name} is missing on the node"]
+        with _open(command) as netns:
+            problems += inspection.pod_end_problems(
+                _attachment(port, self._network()), wiring.pod_end(port.key.ifname, netns)
+            )
+        if not problems:
+            problems += (f"the switch has no flow {flow}" for flow in self._missing_flows(port))
+        return problems
 
     def collect(self, command: Gc) -> None:
         """CNI GC: remove this network's attachments that the runtime does not know. Goes on after errors, then
@@ -159,6 +168,17 @@ class Attacher:
                 errors.append(f"{port.name}: {e.msg}")
         if errors:
             raise CniError(ErrorCode.TRY_AGAIN_LATER, "; ".join(errors))
+
+    def try_address(self) -> None:
+        """Raises Exhausted when there is no address for another pod."""
+        network = self._network()
+        with self._lock:
+            network.pools.allocate(self._used(), self._last or network.pools.start(self._seed))
+
+    def _used(self) -> set[IPAddress]:
+        """Addresses of the ledger, and those that are on their way there."""
+        used = {ip for port in self._switch.ports().values() for ip in port.ips}
+        return used | {ip for ips in self._held.values() for ip in ips}
 
     def _ledger(self) -> Mapping[str, PodPort]:
         """All attachments. OvsdbUnavailable: not known at the moment, which is not the same as none."""
@@ -193,8 +213,7 @@ class Attacher:
         """Addresses that nobody else gets until the row that takes them is in the ledger."""
         wanted = tuple(interface.ip for interface in requested.ips)
         with self._lock:
-            used = {ip for port in self._switch.ports().values() for ip in port.ips}
-            used |= {ip for ips in self._held.values() for ip in ips}
+            used = self._used()
             last = self._last or network.pools.start(self._seed)
             try:
                 self._held[key] = self._last = network.pools.allocate(used, last, wanted)
@@ -241,7 +260,7 @@ def _key(command: Add | Del | Check) -> AttachmentKey:
 
 
 @contextmanager
-def _open(command: Add) -> Iterator[NetNs]:
+def _open(command: Add | Check) -> Iterator[NetNs]:
     with NetNs.open(command.attachment.netns) as netns, NetNs.current() as own:
         if netns.same_as(own) and not command.attachment.netns_override:
             raise CniError(
@@ -307,6 +326,8 @@ def _explained() -> Iterator[None]:
         raise CniError(ErrorCode.TRY_AGAIN_LATER, "the switch's database did not answer in time") from e
     except OSError as e:  # netlink, sysctl, ethtool, setns
         raise CniError(ErrorCode.WIRING_FAILED, str(e)) from e
+    except ManagementError as e:
+        raise CniError(ErrorCode.TRY_AGAIN_LATER, str(e)) from e
     except OvsdbUnavailable as e:
         raise CniError(ErrorCode.TRY_AGAIN_LATER, f"Open vSwitch's database is not reachable: {e}") from e
     except OvsdbError as e:

@@ -6,6 +6,7 @@ the thread of the OVSDB loop.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -89,6 +90,7 @@ class NodeBridge:
         self._state = BridgeState()
         self._lock = threading.Lock()
         self._last_number = 0
+        self._abandoned_since: float | None = None
         self._waiters: dict[_Waiter[PodPort] | _Waiter[Bridge], None] = {}
 
     def start(self) -> None:
@@ -161,6 +163,14 @@ class NodeBridge:
         """The pods' ports by name: the ledger of addresses, as of now, less rows that cannot be read."""
         with self._lock:
             return {name: port for name, port in self._state.ports.items() if isinstance(port, PodPort)}
+
+    def abandoned(self, for_s: float) -> tuple[str, ...]:
+        """The switch's controllers, if for so many seconds it has been connected to none of them."""
+        with self._lock:
+            head, since = self._state.head, self._abandoned_since
+            if head is None or since is None or time.monotonic() - since < for_s:
+                return ()
+            return tuple(head.controllers)
 
     @property
     def lost(self) -> str | None:
@@ -244,6 +254,10 @@ class NodeBridge:
         with self._lock:
             for told in events:
                 self._state.apply(told)
+            if self._state.head is None or any(self._state.head.controllers.values()):
+                self._abandoned_since = None
+            elif self._abandoned_since is None:
+                self._abandoned_since = time.monotonic()
             settled = [waiter for waiter in self._waiters if waiter.settled(self._state)]
             for waiter in settled:
                 del self._waiters[waiter]

@@ -21,6 +21,7 @@ from kube.client import ApiClient
 from kube.errors import KubeError
 from kube.reflector import Reflector
 from kube.resources import NODES
+from node_agent import inspection
 from node_agent.attach import Attacher, NodeNetwork
 from node_agent.bridge import NodeBridge
 from node_agent.connections import Connections
@@ -29,11 +30,13 @@ from node_agent.metrics import Metrics
 from node_agent.purger import Purger
 from node_agent.server import CniServer
 from node_agent.settings import AgentSettings
+from node_agent.status import Status
 from node_agent.verbs import Verbs
 from node_agent.view import NodeBook
+from openflow import management
 from ovsdb import appctl
 from ovsdb.loop import OvsdbLoop
-from ovsdb.rows import SystemPort
+from ovsdb.rows import PodPort, SystemPort
 from ovsdb.schema import OWN
 from ovsdb.view import BridgeEvent, BridgeGone, Snapshot
 
@@ -57,11 +60,14 @@ class Agent:
         self._reflector = Reflector(self._client, NODES, self._nodes_changed)
         self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
         self._keeper = Keeper(chosen, self._bridge, self._annotate)
-        connections = Connections(appctl.rundir_of(chosen.ovsdb))
+        rundir = appctl.rundir_of(chosen.ovsdb)
+        connections = Connections(rundir)
         seed = int.from_bytes(os.urandom(4), "big")
-        attacher = Attacher(self._bridge, self._network, connections.forget, seed)
+        attacher = Attacher(self._bridge, self._network, connections.forget, self._missing_flows, seed)
         self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
-        self._server = CniServer(chosen.cni_socket, Verbs(attacher, self._unready, self._metrics).serve)
+        status = Status(self._bridge, rundir, attacher, lambda: self._keeper.problem)
+        verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
+        self._server = CniServer(chosen.cni_socket, verbs.serve)
 
     def run(self) -> None:
         self._health.start()
@@ -102,8 +108,12 @@ class Agent:
             raise CniError(ErrorCode.TRY_AGAIN_LATER, f"the node's network is not ready: {self._keeper.problem}")
         return self._keeper.network
 
+    def _missing_flows(self, port: PodPort) -> Sequence[str]:
+        rundir = appctl.rundir_of(self._settings.ovsdb)
+        return inspection.missing_flows(port, management.socket_of(rundir, self._settings.bridge))
+
     def _unready(self) -> Sequence[str]:
-        """What is wrong now, for /readyz and STATUS; an ADD is refused with the same words."""
+        """What is wrong now, for /readyz; an ADD is refused with the same words."""
         reasons = [self._keeper.problem] if self._keeper.problem else []
         if self._bridge.lost is not None:
             reasons.append(f"no connection to Open vSwitch's database: {self._bridge.lost}")

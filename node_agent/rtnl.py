@@ -30,7 +30,7 @@ IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_NONE = 8, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 6, 7, 15
-TABLE_MAIN, SCOPE_UNIVERSE, SCOPE_LINK, UNICAST, ONLINK = 254, 0, 253, 1, 4
+TABLE_EVERY, TABLE_MAIN, SCOPE_UNIVERSE, SCOPE_LINK, UNICAST, ONLINK = 0, 254, 0, 253, 1, 4
 PROTO_KERNEL, PROTO_BOOT = 2, 3
 NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
 NUD_UNKNOWN = 0x01 | 0x20 | 0x40  # incomplete, failed, and those that are not asked for (multicast)
@@ -251,9 +251,9 @@ def list_addresses(family: int, link: int) -> Request:
     return Request(GETADDR, DUMP, ADDRESS.pack(family, 0, 0, 0, link), "list addresses")
 
 
-def list_routes(family: int, protocol: int) -> Request:
-    """Of the main table, which does not exist (ENOENT) until it has a route."""
-    head = ROUTE.pack(family, 0, 0, 0, TABLE_MAIN, protocol, 0, 0, 0)
+def list_routes(family: int, protocol: int, table: int = TABLE_MAIN) -> Request:
+    """Of a table, which does not exist (ENOENT) until it has a route; of every one, if it is TABLE_EVERY."""
+    head = ROUTE.pack(family, 0, 0, 0, table, protocol, 0, 0, 0)
     return Request(GETROUTE, DUMP, head, "list routes", frozenset({errno.ENOENT}))
 
 

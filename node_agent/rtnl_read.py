@@ -32,10 +32,11 @@ def addresses(netlink: Netlink, index: int = 0) -> tuple[Address, ...]:
     return tuple(address for address in found if index in (0, address.link))
 
 
-def routes(netlink: Netlink, protocol: int = 0) -> tuple[Route, ...]:
-    """Unicast routes of the main table with a single next hop; of one protocol number, or of all."""
-    dumps = (netlink.dump(rtnl.list_routes(family, protocol)) for family in _FAMILIES)
-    found = (_route(body) for bodies in dumps for body in bodies)
+def routes(netlink: Netlink, protocol: int = 0, *, every_table: bool = False) -> tuple[Route, ...]:
+    """Unicast routes with a single next hop, of the main table or of every one; of one protocol number, or of all."""
+    table = rtnl.TABLE_EVERY if every_table else rtnl.TABLE_MAIN
+    dumps = (netlink.dump(rtnl.list_routes(family, protocol, table)) for family in _FAMILIES)
+    found = (_route(body, every_table) for bodies in dumps for body in bodies)
     return tuple(route for route in found if route is not None and protocol in (0, route.protocol))
 
 
@@ -83,12 +84,13 @@ def _address(body: bytes) -> Address:
     return Address(index, ip)
 
 
-def _route(body: bytes) -> Route | None:
-    """None for what is not Weft's business: other tables, local and blackhole routes, several next hops."""
+def _route(body: bytes, every_table: bool) -> Route | None:
+    """None for what is not Weft's business: local and blackhole routes, several next hops, and other tables if they
+    were not asked for."""
     family, dst_len, _, _, table, protocol, scope, kind, flags = rtnl.ROUTE.unpack_from(body)
     found = attributes(body[rtnl.ROUTE.size :])
     table = _u32(found, rtnl.RTA_TABLE) or table
-    if table != rtnl.TABLE_MAIN or kind != rtnl.UNICAST or rtnl.RTA_OIF not in found:
+    if (table != rtnl.TABLE_MAIN and not every_table) or kind != rtnl.UNICAST or rtnl.RTA_OIF not in found:
         return None
     any_address = bytes(4 if family == rtnl.AF_INET else 16)
     network: type[IPv4Network] | type[IPv6Network] = IPv4Network if family == rtnl.AF_INET else IPv6Network

@@ -1,21 +1,30 @@
 """From a CNI request to the attacher's methods, and back to what the plugin prints."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cni import netconf, result
 from cni.errors import CniError, ErrorCode
 from cni.frame import Request
 from node_agent.attach import Attacher
 from node_agent.metrics import Metrics
+from node_agent.status import Reason
 
 
 class Verbs:
-    """Serves CNI requests. `unready` gives what is wrong with the node now, nothing when it takes pods."""
+    """Serves CNI requests. `unready` gives what is wrong with the node so that an ADD cannot begin, `status` all that
+    STATUS is to tell; nothing when it takes pods."""
 
-    def __init__(self, attacher: Attacher, unready: Callable[[], Sequence[str]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        attacher: Attacher,
+        unready: Callable[[], Sequence[str]],
+        status: Callable[[], Sequence[Reason]],
+        metrics: Metrics,
+    ) -> None:
         self._attacher = attacher
         self._unready = unready
+        self._status = status
         self._metrics = metrics
 
     def serve(self, request: Request) -> bytes:
@@ -33,7 +42,7 @@ class Verbs:
     def _dispatch(self, command: netconf.Command) -> bytes:
         match command:
             case netconf.Add():
-                self._demand(ErrorCode.TRY_AGAIN_LATER)
+                self._demand()
                 made = self._attacher.add(command, self._stopwatch("ADD"))
                 return result.render(made, command.conf.cni_version)
             case netconf.Del():
@@ -43,15 +52,21 @@ class Verbs:
             case netconf.Gc():
                 self._attacher.collect(command)
             case netconf.Status():
-                self._demand(ErrorCode.PLUGIN_NOT_AVAILABLE)
+                self._report()
             case netconf.Version():
                 raise CniError(ErrorCode.INVALID_ENVIRONMENT, "VERSION is answered by the CNI executable itself")
         return b""
 
-    def _demand(self, code: ErrorCode) -> None:
+    def _demand(self) -> None:
         reasons = self._unready()
         if reasons:
-            raise CniError(code, "the node's network is not ready: " + "; ".join(reasons))
+            raise CniError(ErrorCode.TRY_AGAIN_LATER, _not_ready(reasons))
+
+    def _report(self) -> None:
+        reasons = self._status()
+        if reasons:
+            # The one that says more: 51 is 50, and pods that run are concerned, too.
+            raise CniError(max(reason.code for reason in reasons), _not_ready(reason.text for reason in reasons))
 
     def _stopwatch(self, verb: str) -> Callable[[str], None]:
         last = time.monotonic()
@@ -63,3 +78,7 @@ class Verbs:
             last = now
 
         return lap
+
+
+def _not_ready(reasons: Iterable[str]) -> str:
+    return "the node's network is not ready: " + "; ".join(reasons)

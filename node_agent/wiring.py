@@ -83,6 +83,23 @@ def configure(attachment: Attachment, netns: NetNs) -> None:
     run_in(netns, lambda: _configure_here(attachment))
 
 
+@dataclass(frozen=True, slots=True)
+class PodEnd:
+    """What a pod's namespace has of an attachment. `link` is None where the interface is not there; the others are
+    that link's, the routes of every table; `defaults` are the IP versions that have a default route by another."""
+
+    link: Link | None
+    addresses: frozenset[IPInterface] = frozenset()
+    routes: tuple[Route, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    defaults: frozenset[int] = frozenset()
+
+
+def pod_end(ifname: str, netns: NetNs) -> PodEnd:
+    """Look into a pod's namespace."""
+    return run_in(netns, lambda: _pod_end_here(ifname))
+
+
 def delete(host_ifname: str) -> bool:
     """Remove the pair, by the host's end; whether there was one. Succeeds if there is none (CNI DEL).
 
@@ -136,6 +153,25 @@ def _configure_here(attachment: Attachment) -> None:
         if attachment.userspace_datapath:
             ethtool.set_tx_checksum(name, enabled=False)
         netlink.execute(requests(attachment, link))
+
+
+def _pod_end_here(ifname: str) -> PodEnd:
+    with Netlink() as netlink:
+        link = rtnl_read.link(netlink, ifname)
+        if link is None:
+            return PodEnd(None)
+        routes = rtnl_read.routes(netlink, every_table=True)
+        return PodEnd(
+            link,
+            frozenset(each.ip for each in rtnl_read.addresses(netlink, link.index)),
+            tuple(each for each in routes if each.link == link.index),
+            rtnl_read.permanent_neighbours(netlink, link.index),
+            frozenset(
+                each.destination.version
+                for each in routes
+                if each.link != link.index and each.destination.prefixlen == 0
+            ),
+        )
 
 
 def _ipv6_sysctls(ifname: str) -> None:

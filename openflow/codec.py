@@ -27,6 +27,7 @@ REPLY_MORE = 1
 _ATOMIC_ORDERED = 3
 _ANY = 0xFFFFFFFF
 _ALL_TABLES = 0xFF
+_EVERY_COOKIE_BIT = (1 << 64) - 1
 APPLY_ACTIONS = 4
 
 _KEY = Struct("!BH")
@@ -174,10 +175,11 @@ def barrier(xid: int) -> bytes:
     return _HEADER.pack(VERSION, BARRIER_REQUEST, _HEADER_LEN, xid)
 
 
-def dump_request(xid: int) -> bytes:
-    """Ask for every flow (OFPMP_FLOW_DESC)."""
+def dump_request(xid: int, cookie: int | None = None) -> bytes:
+    """Ask for every flow, or for those with this cookie (OFPMP_FLOW_DESC)."""
+    wanted = (0, 0) if cookie is None else (cookie, _EVERY_COOKIE_BIT)
     return _DUMP_REQUEST.pack(
-        VERSION, MULTIPART_REQUEST, _DUMP_REQUEST.size, xid, FLOW_DESC, 0, _ALL_TABLES, _ANY, _ANY, 0, 0, 1, 4
+        VERSION, MULTIPART_REQUEST, _DUMP_REQUEST.size, xid, FLOW_DESC, 0, _ALL_TABLES, _ANY, _ANY, *wanted, 1, 4
     )
 
 

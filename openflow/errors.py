@@ -8,5 +8,9 @@ class SpecError(ValueError):
     """
 
 
+class ManagementError(Exception):
+    """A bridge's management socket does not answer as it should; the message names it and says why."""
+
+
 class DecodeError(ValueError):
     """Bytes from a switch that are not what OpenFlow 1.5 says they should be."""

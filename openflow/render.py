@@ -26,9 +26,9 @@ from openflow.actions import (
     RawAction,
     SetField,
 )
-from openflow.codec import EXPIRES
+from openflow.codec import EXPIRES, Encoded
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
-from openflow.decode import RawInstruction
+from openflow.decode import RawInstruction, decode
 from openflow.features import base, node, pod
 from openflow.fields import LAYOUT, SCRATCH, DstIdentity, OutPort, Slice, SrcIdentity
 from openflow.flow import OWNER_BITS, Feature, Flow, cookie, is_ours
@@ -92,6 +92,12 @@ def named(flow: Flow, names: Names = NO_NAMES) -> Columns:
     terms = ", ".join(_match(flow.match, names)) or "any"
     actions = ", ".join(text for action in flow.actions for text in _action(action, names)) or "drop"
     return Columns(table_title(flow.table), str(flow.priority), terms, actions, names.owner(flow.cookie))
+
+
+def what(key: bytes) -> str:
+    """Table, priority and match of a flow in words."""
+    flow = named(decode(Encoded(key, bytes(8))))
+    return f"{flow.table} {flow.priority} [{flow.match}]"
 
 
 def table_title(number: int) -> str:

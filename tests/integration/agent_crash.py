@@ -39,7 +39,7 @@ def main(remote: str, step: str) -> int:
         bridge.start()
         bridge.wait_ready(READY_SECONDS)
         forget = Connections(appctl.rundir_of(remote)).forget
-        attacher = Attacher(bridge, lambda: NETWORK, forget, seed=int.from_bytes(os.urandom(2), "big"))
+        attacher = Attacher(bridge, lambda: NETWORK, forget, lambda _: (), seed=int.from_bytes(os.urandom(2), "big"))
         if isinstance(command, Add):
             attacher.add(command, die_at)
         elif isinstance(command, Del):

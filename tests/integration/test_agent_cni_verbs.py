@@ -7,14 +7,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agent_fixture import Box, Node, agent_lab
-from lab_fixture import NodeState, until, vsctl
+from agent_fixture import Box, Node, agent_lab, assign
+from lab_fixture import NodeState, ofctl, start_agent_and_controller, until, vsctl
 
 from cni.errors import ErrorCode
 from cni.frame import Answer
 from lab import netns
 from lab.bringup import CONTROLLER
+from lab.config import LabConfig
+from lab.lab import Lab
+from lab.runtime import RuntimeFailure
 from node_agent import wiring
+from openflow.features import pod
+from openflow.flow import Feature, cookie
+from openflow.tables import Table
 
 CONF = {"cniVersion": "1.1.0", "name": "weft", "type": "weft"}
 
@@ -198,6 +204,113 @@ def test_c31_check_tells_when_the_flows_were_never_confirmed(node: Node, clean: 
     box.delete()
 
 
+INSIDE = {
+    "interface": (["ip", "link", "del", "eth0"], "is missing on the node"),
+    "down": (["ip", "link", "set", "eth0", "down"], "interface eth0 is down"),
+    "mac": (["ip", "link", "set", "eth0", "address", "0a:00:00:00:00:77"], "has MAC 0a:00:00:00:00:77, and only"),
+    "ipv4": (["ip", "-4", "addr", "flush", "dev", "eth0"], "has no address 10.244.1."),
+    "ipv6": (["ip", "-6", "addr", "flush", "dev", "eth0"], "has no address fd57:244:0:1::"),
+    "default": (["ip", "route", "del", "default"], "no default route by 10.244.1.1 on eth0"),
+    "default6": (["ip", "-6", "route", "del", "default"], "no default route by fd57:244:0:1::1 on eth0"),
+    "gateway": (
+        ["ip", "route", "flush", "dev", "eth0", "scope", "link"],
+        "no route to its gateway 10.244.1.1 on eth0",
+    ),
+    "neighbour": (["ip", "neigh", "del", "10.244.1.1", "dev", "eth0"], "neighbour 10.244.1.1 on eth0 is missing"),
+    "neighbour6": (
+        [
+            "ip",
+            "neigh",
+            "change",
+            "fd57:244:0:1::1",
+            "lladdr",
+            "0a:00:00:00:00:78",
+            "dev",
+            "eth0",
+            "nud",
+            "permanent",
+        ],
+        "neighbour fd57:244:0:1::1 on eth0 is 0a:00:00:00:00:78",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", INSIDE)
+def test_c30_check_tells_what_is_wrong_in_the_pod(node: Node, clean: NodeState, what: str) -> None:
+    command, told = INSIDE[what]
+    box = node.box(f"in-{what}")
+    box.add()
+    box.output(*command)
+    refused = box.refused("check")
+    assert refused.code == ErrorCode.CHECK_FAILED
+    assert told in refused.msg
+    box.delete()
+
+
+def test_c30_check_lets_other_plugins_change_what_is_theirs(node: Node, clean: NodeState) -> None:
+    box = node.box("others")
+    box.add()
+    for command in (
+        "ip link set eth0 mtu 1400",
+        "ip addr add 192.0.2.7/32 dev eth0",
+        "ip route add 198.51.100.0/24 via 10.244.1.1 dev eth0",
+        # As sbr does it: the routes go to a table of their own.
+        "ip route add default via 10.244.1.1 dev eth0 onlink table 100",
+        "ip route del default via 10.244.1.1 dev eth0",
+    ):
+        box.output(*command.split())
+    assert "default via 10.244.1.1" in box.output("ip", "route", "show", "table", "100")
+    box.check()
+    box.delete()
+
+
+def test_c30_check_of_a_pod_whose_default_route_is_another_interfaces(node: Node, clean: NodeState) -> None:
+    first = node.box("two")
+    first.add()
+    second = first.having(ifname="net1")
+    second.add()
+    second.check()
+    second.delete()
+    first.check()
+    first.delete()
+
+
+@pytest.mark.parametrize("table", ["Classify", "Route"])
+def test_c31_check_tells_when_a_flow_is_gone(node: Node, clean: NodeState, table: str) -> None:
+    box = node.box(f"flow-{table.lower()}")
+    box.add()
+    with node.stopped(CONTROLLER):  # it would put the flow back, sooner or later
+        mark = cookie(Feature.POD, pod.owner("default", box.attachment.args["K8S_POD_NAME"]))
+        number = int(Table[table.upper()])
+        ofctl(node.lab, node.name, "del-flows", f"cookie={mark:#x}/-1,table={number}")
+        refused = box.refused("check")
+    assert refused.code == ErrorCode.CHECK_FAILED
+    assert f"the switch has no flow {table} 40000 [" in refused.msg
+    box.delete()
+
+
+def test_c31_check_while_the_switch_is_down(node: Node) -> None:
+    box = node.box("down")
+    box.add()
+    node.lab.kill(node.vswitchd)
+    try:
+        refused = box.refused("check")
+    finally:
+        node.lab.start(node.vswitchd)
+        node.wait_ready()
+    assert refused.code == ErrorCode.TRY_AGAIN_LATER
+    assert "is ovs-vswitchd running" in refused.msg
+    until(lambda: passes(box), "CHECK passes again")
+
+
+def passes(box: Box) -> bool:
+    try:
+        box.check()
+    except RuntimeFailure:
+        return False
+    return True
+
+
 def test_c29_check_needs_the_result_of_the_add(node: Node) -> None:
     env = {"CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0", "CNI_NETNS": "/x"}
     told = error(node.call("CHECK", CONF, env))
@@ -303,3 +416,42 @@ def test_c38_status_without_the_switchs_database_is_50(node: Node) -> None:
     assert told["code"] == ErrorCode.PLUGIN_NOT_AVAILABLE
     assert "no connection to Open vSwitch's database" in told["msg"]
     assert str(node.config.paths.ovsdb_socket) in told["msg"]
+
+
+def test_c38_status_without_a_switch_is_51(node: Node) -> None:
+    node.lab.kill(node.vswitchd)
+    try:
+        told = error(node.call("STATUS", CONF))
+    finally:
+        node.lab.start(node.vswitchd)
+        node.wait_ready()
+    assert told["code"] == ErrorCode.LIMITED_CONNECTIVITY
+    assert f"ovs-vswitchd of {node.config.paths.ovs} does not answer" in told["msg"]
+    until(lambda: node.call("STATUS", CONF).status == 0, "STATUS is well again")
+
+
+def test_c38_status_without_a_controller_is_50_and_with_an_empty_switch_51(node: Node) -> None:
+    with node.stopped(CONTROLLER):
+        told = error(until_refused(node))
+        assert told["code"] == ErrorCode.PLUGIN_NOT_AVAILABLE
+        assert "the switch has no connection to its controller (" in told["msg"]
+        ofctl(node.lab, node.name, "del-flows")
+        told = error(node.call("STATUS", CONF))
+        assert told["code"] == ErrorCode.LIMITED_CONNECTIVITY
+        assert "the controller has not programmed bridge br-int" in told["msg"]
+    until(lambda: node.call("STATUS", CONF).status == 0, "STATUS is well again")
+
+
+def test_c38_status_when_all_addresses_are_taken_is_50() -> None:
+    with Lab.up(LabConfig(name="t-cni-few", nodes=1, weft=False), replace=True) as lab:
+        assign(lab, "node1", "10.244.1.0/30", "fd57:244:0:1::/64")
+        start_agent_and_controller(lab)
+        with Node(lab) as node:
+            node.wait_ready()
+            box = node.box("last")
+            box.add()
+            told = error(node.call("STATUS", CONF))
+            box.delete()
+            assert node.call("STATUS", CONF).status == 0
+    assert told["code"] == ErrorCode.PLUGIN_NOT_AVAILABLE
+    assert "no free address in 10.244.1.0/30" in told["msg"]

@@ -13,6 +13,7 @@ from cni.frame import Request
 from node_agent.attach import Attacher, NodeNetwork
 from node_agent.bridge import NodeBridge
 from node_agent.metrics import Metrics
+from node_agent.status import Reason
 from node_agent.verbs import Verbs
 from ovsdb.loop import OvsdbLoop
 from ovsdb.schema import OWN
@@ -29,14 +30,21 @@ ENV = {
 
 @dataclass
 class Agent:
-    """Verbs over an attacher that never reached its database; `reasons` are why the node is not ready."""
+    """Verbs over an attacher that never reached its database; `reasons` are why the node is not ready,
+    `status` what STATUS finds."""
 
     reasons: list[str] = field(default_factory=list)
+    status: list[Reason] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
 
     def start(self, loop: OvsdbLoop) -> None:
         switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
-        self.verbs = Verbs(Attacher(switch, self.network, forget=list, seed=1), lambda: self.reasons, self.metrics)
+        self.verbs = Verbs(
+            Attacher(switch, self.network, forget=list, missing_flows=lambda _: (), seed=1),
+            lambda: self.reasons,
+            lambda: self.status,
+            self.metrics,
+        )
 
     def network(self) -> NodeNetwork:
         raise AssertionError("no ADD comes this far")
@@ -67,10 +75,18 @@ def test_c38_status_prints_nothing_when_the_node_is_ready(agent: Agent) -> None:
 
 
 def test_c38_status_gives_every_reason(agent: Agent) -> None:
-    agent.reasons = ["Node n1: spec.podCIDRs is empty", "no connection to Open vSwitch's database"]
+    agent.status = [
+        Reason(ErrorCode.PLUGIN_NOT_AVAILABLE, "no addresses"),
+        Reason(ErrorCode.PLUGIN_NOT_AVAILABLE, "b"),
+    ]
     refused = agent.refusal("STATUS")
-    assert refused.code == ErrorCode.PLUGIN_NOT_AVAILABLE
-    assert refused.msg == "the node's network is not ready: " + "; ".join(agent.reasons)
+    assert (refused.code, refused.msg) == (50, "the node's network is not ready: no addresses; b")
+
+
+def test_c38_status_is_51_as_soon_as_a_reason_concerns_pods_that_run(agent: Agent) -> None:
+    agent.status = [Reason(ErrorCode.LIMITED_CONNECTIVITY, "a"), Reason(ErrorCode.PLUGIN_NOT_AVAILABLE, "b")]
+    refused = agent.refusal("STATUS")
+    assert (refused.code, refused.msg) == (51, "the node's network is not ready: a; b")
 
 
 def test_an_add_on_a_node_that_is_not_ready_is_to_be_tried_again(agent: Agent) -> None:

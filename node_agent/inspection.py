@@ -1,0 +1,73 @@
+"""What of an attachment is not as ADD made it, in words that name what to look at: for CHECK.
+
+What other plugins of the chain may have changed is left to them: the MTU, routes beside Weft's, and the tables that
+Weft's routes are in.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from node_agent.wiring import Attachment, PodEnd
+from openflow import management
+from openflow.codec import Encoded
+from openflow.features import pod
+from openflow.fields import IdentityId, OfPort
+from openflow.flow import Feature, cookie
+from openflow.render import what
+from ovsdb.rows import PodPort
+
+FLOWS_SECONDS = 5.0
+
+_UNKNOWN = IdentityId(0)  # identities are in what flows do, not in what they match
+
+
+def pod_end_problems(wanted: Attachment, found: PodEnd) -> Iterator[str]:
+    """What is wrong inside the pod's namespace."""
+    name, link = wanted.ifname, found.link
+    if link is None:
+        yield f"the pod has no interface {name}"
+        return
+    if not link.up:
+        yield f"the pod's interface {name} is down"
+    if link.mac != wanted.mac:
+        yield f"the pod's interface {name} has MAC {link.mac}, and only packets from {wanted.mac} pass the switch"
+    for address in wanted.addresses:
+        if address not in found.addresses:
+            yield f"the pod's interface {name} has no address {address}"
+    hops = {route.destination for route in found.routes if route.gateway is None}
+    defaults = {route.gateway for route in found.routes if route.destination.prefixlen == 0}
+    macs = {each.ip: each.mac for each in found.neighbours}
+    for gateway in wanted.gateways:
+        if not any(gateway in network for network in hops):
+            yield f"the pod has no route to its gateway {gateway} on {name}"
+        if gateway.version not in found.defaults and gateway not in defaults:
+            yield f"the pod has no default route by {gateway} on {name}"
+        if macs.get(gateway) != wanted.router_mac:
+            yield (
+                f"the pod's permanent neighbour {gateway} on {name} is {macs.get(gateway, 'missing')}, not"
+                f" {wanted.router_mac}"
+            )
+
+
+def port_problems(port: PodPort) -> Iterator[str]:
+    """What is wrong with the attachment's rows in the switch's database."""
+    if port.error is not None:
+        yield f"Open vSwitch cannot open port {port.name}: {port.error}"
+    elif port.ofport is None:
+        yield f"Open vSwitch has not opened port {port.name}"
+    elif not port.ready:
+        yield f"port {port.name} is not programmed: the controller has not confirmed its flows"
+
+
+def missing_flows(port: PodPort, socket: Path) -> Sequence[str]:
+    """The flows that let the pod send and receive and that the switch does not have, in words. `socket` is the
+    bridge's management socket. Raises ManagementError."""
+    mark = cookie(Feature.POD, pod.owner(port.namespace, port.pod))
+    installed = {record.flow.key for record in management.records(socket, FLOWS_SECONDS, mark)}
+    return [what(flow.key) for flow in _flows(port) if flow.key not in installed]
+
+
+def _flows(port: PodPort) -> tuple[Encoded, ...]:
+    if port.number is None:
+        return ()
+    return pod.encoded(pod.LocalPod(port.namespace, port.pod, OfPort(port.number), port.mac, port.ips, _UNKNOWN))
