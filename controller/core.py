@@ -17,7 +17,7 @@ from controller.owners import Kind, Owner, port_owner, subject
 from controller.plan import PlanError, settle
 from controller.policy.crowding import is_full, no_room
 from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
-from controller.switch import Phase, Switch
+from controller.switch import Phase, Staleness, Switch
 from kube import changes as kube
 from kube.membership import Problem
 from kube.netpol import NetworkPolicy
@@ -40,13 +40,15 @@ class Patience:
 @dataclass(slots=True)
 class _Peer:
     """A node's switch with its session and the time of its next audit. `contested`: two owners want one flow;
-    `crowded`: cells of the policy tables whose flows have no room left."""
+    `crowded`: cells of the policy tables whose flows have no room left; `purge_later`: its datapath flows are to be
+    purged at the next tick."""
 
     switch: Switch = field(default_factory=Switch)
     session: c.Session | None = None
     due: float = 0.0
     contested: bool = False
     crowded: set[Owner] = field(default_factory=set)
+    purge_later: bool = False
 
 
 class Core:
@@ -213,6 +215,9 @@ class Core:
                 del self._strangers[key]
                 yield c.Refuse(session, stranger(session.datapath_id))
         for node, peer in self._peers.items():
+            if peer.purge_later and node in self.cluster.bridges and self.cluster.bridges[node].needs_purge:
+                yield c.Purge(node)
+            peer.purge_later = False
             if peer.session is not None and event.now >= peer.due and peer.switch.audit() is not None:
                 yield c.ReadFlows(node, peer.session)
 
@@ -371,8 +376,10 @@ class Core:
 
     def _purge(self, node: str) -> Iterator[c.Command]:
         """To be said last: who waits for an announcement is not to wait for this, too."""
-        bridge = self.cluster.bridges.get(node)
-        if self._peers[node].switch.take_changed() and bridge is not None and bridge.needs_purge:
+        bridge, peer = self.cluster.bridges.get(node), self._peers[node]
+        stale = peer.switch.take_staleness()
+        peer.purge_later = stale is Staleness.LATER or (peer.purge_later and stale is Staleness.NONE)
+        if stale is Staleness.NOW and bridge is not None and bridge.needs_purge:
             yield c.Purge(node)
 
     def _report_claims(self, node: str, changed: Iterable[Owner]) -> Iterator[c.Command]:

@@ -59,6 +59,10 @@ class NodePlan:
         """Who has flows."""
         return self._by_owner.keys()
 
+    def flows_of(self, owner: Owner) -> tuple[Encoded, ...]:
+        """The flows that an owner has."""
+        return self._by_owner.get(owner, ())
+
     @property
     def left_out(self) -> int:
         """Number of flows that are left out."""

@@ -6,9 +6,9 @@ sent together afterwards, so a storm of small changes becomes few bundles by its
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 
-from controller.owners import Owner
+from controller.owners import Kind, Owner
 from controller.plan import NodePlan
 from openflow.codec import Change, Encoded
 
@@ -25,6 +25,15 @@ class Phase(Enum):
     IDLE = "idle"
     SENDING = "sending"
     FAILED = "failed"
+
+
+class Staleness(IntEnum):
+    """What a change may have left behind in a datapath that remembers wrongly. LATER: only what concerns ports that
+    came or went, whose packets were dropped before or will be; it can wait a moment. NOW: anything else."""
+
+    NONE = 0
+    LATER = 1
+    NOW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,9 @@ class Switch:
     _waiting: set[Owner] = field(default_factory=set)
     _sending: set[Owner] = field(default_factory=set)
     _sent: Change = field(default_factory=Change)
-    _changed: bool = False
+    _sent_staleness: Staleness = Staleness.NONE
+    _left_behind: Staleness = Staleness.NONE
+    _pressing: bool = False
 
     @property
     def unconfirmed(self) -> bool:
@@ -65,17 +76,19 @@ class Switch:
 
     def update(self, flows: Mapping[Owner, Iterable[Encoded]]) -> None:
         """New desired flows of some owners. Raises PlanError."""
+        pressing = not all(self._comes_or_goes(owner, tuple(each)) for owner, each in flows.items())
         self.plan.update(flows)
+        self._pressing |= pressing
         self._waiting |= flows.keys()
 
-    def take_changed(self) -> bool:
-        """Whether the switch's flows may have changed since this was asked last."""
-        changed, self._changed = self._changed, False
-        return changed
+    def take_staleness(self) -> Staleness:
+        """What changes of the switch's flows may have left behind since this was asked last."""
+        found, self._left_behind = self._left_behind, Staleness.NONE
+        return found
 
     def connected(self) -> Command:
         """It is not known what became of a change that was on its way in an earlier connection, whoever sent it."""
-        self._changed = True
+        self._left_behind = Staleness.NOW
         self.plan.forgive()
         self.phase = Phase.READING
         return Read()
@@ -89,6 +102,7 @@ class Switch:
         """The switch's flows were read: the difference to send, and the owners confirmed if there is none."""
         change = self.plan.difference(installed)
         self.known = True
+        self._pressing = len(change) > 0  # nobody knows what it was that differs
         return self._begin(change)
 
     def advance(self) -> tuple[Send | None, set[Owner]]:
@@ -100,7 +114,7 @@ class Switch:
     def applied(self) -> set[Owner]:
         """All of the change is in place. Returns the owners that are now confirmed; call `advance` next."""
         done, self._sending, self._sent = self._sending, set(), Change()
-        self._changed = True
+        self._left_behind = max(self._left_behind, self._sent_staleness)
         self.phase = Phase.IDLE
         return self._confirmed(done - self._waiting)
 
@@ -112,7 +126,7 @@ class Switch:
         """
         self._waiting |= self._sending
         sent, self._sending, self._sent = self._sent, set(), Change()
-        self._changed = True
+        self._left_behind = Staleness.NOW
         self.phase = Phase.FAILED
         named = [flow for flow in sent.add if flow.key in keys]
         self.plan.refuse(named)
@@ -125,6 +139,10 @@ class Switch:
         self.plan.forgive()
         return self._read()
 
+    def _comes_or_goes(self, owner: Owner, flows: tuple[Encoded, ...]) -> bool:
+        before = self.plan.flows_of(owner)
+        return before == flows or (owner.kind is Kind.PORT and not (before and flows))
+
     def _read(self) -> Command:
         self.phase = Phase.READING
         return Read()
@@ -135,6 +153,8 @@ class Switch:
             self.phase = Phase.IDLE
             return None, self._confirmed(ours)
         self._sending, self._sent = ours, change
+        self._sent_staleness = Staleness.NOW if self._pressing else Staleness.LATER
+        self._pressing = False
         self.phase = Phase.SENDING
         return Send(change), set()
 

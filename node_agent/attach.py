@@ -55,14 +55,14 @@ class Attacher:
         self,
         switch: NodeBridge,
         network: Callable[[], NodeNetwork],
-        forget: Callable[[Sequence[IPAddress]], None],
+        claim: Callable[[Sequence[IPAddress]], None],
         missing_flows: Callable[[PodPort], Sequence[str]],
         seed: int,
     ) -> None:
-        """`forget` is told which addresses a pod is given, before it has them; `missing_flows` says which of a port's
+        """`claim` is told which addresses a pod is given, before it has them; `missing_flows` says which of a port's
         flows are not in the switch; `seed` chooses the first address."""
         self._switch = switch
-        self._forget = forget
+        self._claim = claim
         self._missing_flows = missing_flows
         self._network = network
         self._seed = seed
@@ -87,6 +87,7 @@ class Attacher:
             self._drop_stale(name, key)
             network = self._network()
             ips = undo.enter_context(self._hold(key, network, command.requested))
+            self._claim(ips)
             mac = _granted_mac(command.requested) or pod_mac(key)
             port = PodPort(name, key, pod.namespace, pod.pod, pod.uid, mac, ips, command.attachment.netns)
             measure("allocate")
@@ -104,8 +105,6 @@ class Attacher:
         failed.callback(lambda: self._switch.del_port(port.name).result(COMMIT_SECONDS))
         wiring.configure(attachment, netns)
         measure("configure")
-        self._forget(port.ips)
-        measure("forget")
         committed.result(COMMIT_SECONDS)
         measure("commit")
         self._switch.wait_programmed(port.name, port.key.container, PROGRAM_SECONDS)

@@ -4,7 +4,7 @@
 anything changes. Open vSwitch that starts anew may bring its devices back empty; the next call fills them again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -15,7 +15,7 @@ from node_agent import host, nft, recovery, wiring
 from node_agent.attach import NodeNetwork
 from node_agent.bridge import NodeBridge
 from node_agent.host import HostConfig
-from node_agent.ipam import PoolError, Pools
+from node_agent.ipam import IPAddress, IPNetwork, PoolError, Pools
 from node_agent.mtu import MtuError
 from node_agent.peers import TunnelPeers
 from node_agent.settings import AgentSettings
@@ -41,23 +41,28 @@ RECOVERABLE = (
 Annotate = Callable[[Mapping[str, str]], None]
 """Writes annotations to this node's Node object. Raises KubeError."""
 
+Sweep = Callable[[Collection[IPNetwork], Collection[IPAddress]], None]
+"""Forgets connections of addresses in these networks but for these addresses'. Raises OvsdbError."""
+
 
 class Keeper:
     """State of the keeping. `problem` is what was in the way in the last round, "" when nothing was. `network` is
     what pods get while there is no problem, None until that is so for the first time."""
 
-    def __init__(self, settings: AgentSettings, bridge: NodeBridge, annotate: Annotate) -> None:
+    def __init__(self, settings: AgentSettings, bridge: NodeBridge, annotate: Annotate, sweep: Sweep) -> None:
         self.network: NodeNetwork | None = None
         self.problem = "the agent has just started"
         self._settings = settings
         self._bridge = bridge
         self._annotate = annotate
+        self._sweep = sweep
         self._underlay = Underlay(settings)
         self._netdev = settings.datapath_type == "netdev"
         self._peers = TunnelPeers(TRANSPORT_BRIDGE, appctl.rundir_of(settings.ovsdb))
         self._rules = nft.Rules()
         self._gateway_missing = False
         self._recovered = False
+        self._swept = False
 
     def keep(self, view: NodeView, now: float) -> int:
         """Make everything as it should be; returns the number of changes. `now`: monotonic seconds."""
@@ -100,6 +105,7 @@ class Keeper:
         self._recover(bridge)
         if view.problem:
             return len(changes)
+        self._forget_connections(view)
         changes += self._apply_gateway(view)
         if self._netdev:
             self._peers.refresh(view.tunnel_peers, now)
@@ -166,6 +172,13 @@ class Keeper:
         if not self._recovered:
             recovery.clear(recovery.leftovers(bridge, wiring.host_interfaces()), self._bridge)
             self._recovered = True
+
+    def _forget_connections(self, view: NodeView) -> None:
+        """Once, before the first ADD: those of pods that went while no agent looked."""
+        if not self._swept:
+            held = {ip for port in self._bridge.ports().values() for ip in port.ips}
+            self._sweep(view.pod_cidrs, held)
+            self._swept = True
 
     def _publish(self, view: NodeView) -> None:
         """Tell the cluster about the node. Once told, a Kubernetes API that is away stops nothing here."""

@@ -59,11 +59,11 @@ class Agent:
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
         self._reflector = Reflector(self._client, NODES, self._nodes_changed)
         self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
-        self._keeper = Keeper(chosen, self._bridge, self._annotate)
+        self._connections = Connections(appctl.rundir_of(chosen.ovsdb))
+        self._keeper = Keeper(chosen, self._bridge, self._annotate, self._connections.sweep)
         rundir = appctl.rundir_of(chosen.ovsdb)
-        connections = Connections(rundir)
         seed = int.from_bytes(os.urandom(4), "big")
-        attacher = Attacher(self._bridge, self._network, connections.forget, self._missing_flows, seed)
+        attacher = Attacher(self._bridge, self._network, self._connections.claim, self._missing_flows, seed)
         self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
         status = Status(self._bridge, rundir, attacher, lambda: self._keeper.problem)
         verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
@@ -73,6 +73,7 @@ class Agent:
         self._health.start()
         self._loop.start()
         self._purger.start()
+        self._connections.start()
         self._bridge.start()
         self._reflector.start()
         self._server.start()
@@ -82,6 +83,7 @@ class Agent:
         self._server.stop()
         self._reflector.stop()
         self._purger.stop()
+        self._connections.stop()
         self._loop.stop()
         self._health.close()
 
@@ -139,6 +141,7 @@ class Agent:
 
     def _bridge_changed(self, event: BridgeEvent) -> None:
         self._purger.take(event)
+        self._connections.take(event)
         # Devices of Open vSwitch come and go with it; pods' ports are none of the keeper's business.
         if isinstance(event, Snapshot | SystemPort | BridgeGone):
             self._keeper.switch_restarted()

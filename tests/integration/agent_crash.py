@@ -38,8 +38,8 @@ def main(remote: str, step: str) -> int:
         bridge = NodeBridge(loop.session(remote, OWN), "br-int")
         bridge.start()
         bridge.wait_ready(READY_SECONDS)
-        forget = Connections(appctl.rundir_of(remote)).forget
-        attacher = Attacher(bridge, lambda: NETWORK, forget, lambda _: (), seed=int.from_bytes(os.urandom(2), "big"))
+        claim = Connections(appctl.rundir_of(remote)).claim
+        attacher = Attacher(bridge, lambda: NETWORK, claim, lambda _: (), seed=int.from_bytes(os.urandom(2), "big"))
         if isinstance(command, Add):
             attacher.add(command, die_at)
         elif isinstance(command, Del):

@@ -54,7 +54,7 @@ class Host:
         """What was in memory is lost, as with kill -9."""
         self.bridge = NodeBridge(self._loop.session(self.ovs.remote, OWN), "br-int")
         self.bridge.start()
-        self.keeper = Keeper(self.settings, self.bridge, self._annotate)
+        self.keeper = Keeper(self.settings, self.bridge, self._annotate, lambda networks, held: None)
 
     def keep(self, view: NodeView = VIEW) -> int:
         """One round, ten seconds after the last; the number of changes."""

@@ -205,7 +205,7 @@ def test_metrics_tell_of_requests_by_verb_step_and_code(node: Node) -> None:
     assert counted[("weft_cni_request_seconds_count", "ADD")] == 2
     assert counted[("weft_cni_request_seconds_count", "DEL")] == 1
     assert counted[("weft_cni_failures_total", "ADD", "101")] == 1
-    for step in ("allocate", "veth", "configure", "forget", "commit", "program"):
+    for step in ("allocate", "veth", "configure", "commit", "program"):
         assert counted[("weft_cni_step_seconds_count", "ADD", step)] == 1
     for step in ("veth", "commit"):
         assert counted[("weft_cni_step_seconds_count", "DEL", step)] == 1

@@ -60,7 +60,7 @@ def crash(box: Box, verb: str, step: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.parametrize("step", ["allocate", "veth", "configure", "forget", "commit", "program"])
+@pytest.mark.parametrize("step", ["allocate", "veth", "configure", "commit", "program"])
 def test_killed_at_the_end_of_a_step_of_add(node: Node, live: Box, step: str) -> None:
     before, files = node.state(), node.files()
     node.kill_agent()

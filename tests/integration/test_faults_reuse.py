@@ -25,6 +25,7 @@ from lab_fixture import (
 )
 from stream_fixture import End, Repeater, Stream, stream
 
+from lab.bringup import agent
 from lab.config import LabConfig
 from lab.lab import Lab
 from lab.netns import run_in
@@ -90,12 +91,34 @@ def test_nothing_of_a_pod_is_left_when_its_addresses_are_given_to_another(lab: L
             assert len(connections(lab, "node1", first.end)) >= 2 * MANY
             second = successor(lab, stack)
             assert second.end.ips == first.end.ips
-            left = connections(lab, "node1", second.end)
-            assert [line for line in left if not line.startswith("icmpv6,")] == []
+            assert left(lab, second.end) == []
             assert second.mac != first.mac
             assert [flow for name in NODES for flow in strays(lab, name, first, second)] == []
             assert_only_the_second_is_heard(first, second, near, far)
         assert bystanders.lost() == []
+
+
+def test_what_a_pod_left_that_went_while_no_agent_ran_is_forgotten_when_one_starts(lab: Lab) -> None:
+    with ExitStack() as stack:
+        far = attach(lab, stack, "node1", "still")
+        gone, stays = attach(lab, stack, "node1", "gone"), attach(lab, stack, "node1", "stays")
+        have_connections(gone.end, far.end)
+        have_connections(stays.end, far.end)
+        lab.kill(agent("node1"))
+        vsctl(lab, "node1", "del-port", "br-int", port_with(lab, gone))
+        assert len(connections(lab, "node1", gone.end)) >= 2 * MANY
+        lab.start(agent("node1"))
+        until(lambda: not left(lab, gone.end), "the connections of the pod that is gone are forgotten")
+        assert len(connections(lab, "node1", stays.end)) >= 2 * MANY
+
+
+def port_with(lab: Lab, pod: Attached) -> str:
+    return next(port for port, taken in rows(lab, "node1") if taken == ",".join(pod.end.ips))
+
+
+def left(lab: Lab, of: End) -> list[str]:
+    """What connection tracking should not know any more: all but ICMPv6."""
+    return [line for line in connections(lab, "node1", of) if not line.startswith("icmpv6,")]
 
 
 def have_connections(of: End, to: End) -> None:

@@ -46,7 +46,7 @@ def attacher() -> Iterator[Attacher]:
         yield Attacher(
             NodeBridge(loop.session(REMOTE, OWN), "br-int"),
             no_network,
-            forget=list,
+            claim=list,
             missing_flows=lambda _: (),
             seed=1,
         )

@@ -3,7 +3,11 @@
 from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
+
 from node_agent.connections import Connections, flushes
+from ovsdb.rows import AttachmentKey, PodPort
+from ovsdb.view import BridgeEvent, BridgeGone, PortChanged, PortGone, Snapshot
 
 TOLD = """\
 tcp,orig=(src=10.1.0.5,dst=10.1.0.50,sport=40000,dport=80),reply=(src=10.1.0.50,dst=10.1.0.5,sport=80,dport=40000),\
@@ -20,7 +24,7 @@ protoinfo=(state=ESTABLISHED)
 
 
 def test_connections_from_and_to_an_address_are_named_whole() -> None:
-    told = [*flushes(TOLD, [ip_address("10.1.0.5"), ip_address("fd00::5")])]
+    told = [*flushes(TOLD, {"10.1.0.5", "fd00::5"}.__contains__)]
     assert {command[0] for command in told} == {"dpctl/flush-conntrack"}
     assert [command[1:] for command in told] == [
         ("zone=65284", "ct_nw_src=10.1.0.5,ct_nw_dst=10.1.0.50,ct_nw_proto=6,ct_tp_src=40000,ct_tp_dst=80"),
@@ -31,10 +35,60 @@ def test_connections_from_and_to_an_address_are_named_whole() -> None:
 
 
 def test_an_address_that_begins_like_another_is_another() -> None:
-    assert [*flushes(TOLD, [ip_address("10.1.0.7"), ip_address("10.1.0.1")])] == []
+    assert [*flushes(TOLD, {"10.1.0.7", "10.1.0.1"}.__contains__)] == []
 
 
-def test_a_switch_that_is_down_is_told_of_and_no_reason_to_fail(tmp_path: Path, capsys) -> None:
-    Connections(tmp_path).forget([ip_address("10.1.0.5"), ip_address("fd00::5")])
-    told = capsys.readouterr()
-    assert "10.1.0.5" in told.out + told.err
+def test_a_translated_connection_is_found_by_the_address_behind_the_translation() -> None:
+    told = (
+        "tcp,orig=(src=10.1.0.9,dst=10.96.0.1,sport=5,dport=443),reply=(src=10.1.0.5,dst=10.1.0.9,sport=6443,dport=5),"
+        "zone=65284,protoinfo=(state=ESTABLISHED)"
+    )
+    assert [*flushes(told, {"10.1.0.5"}.__contains__)] == [
+        (
+            "dpctl/flush-conntrack",
+            "zone=65284",
+            "ct_nw_src=10.1.0.9,ct_nw_dst=10.96.0.1,ct_nw_proto=6,ct_tp_src=5,ct_tp_dst=443",
+        )
+    ]
+
+
+def port(name: str, *ips: str) -> PodPort:
+    key = AttachmentKey("weft", f"c-{name}", "eth0")
+    return PodPort(name, key, "default", name, "", "0a:00:00:00:00:01", tuple(map(ip_address, ips)), "/run/netns/x")
+
+
+class Asked:
+    """Whether the switch was asked since: there is none, and that is told."""
+
+    def __init__(self, rundir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.connections = Connections(rundir)
+        self._capsys = capsys
+
+    def claims(self, ip: str) -> bool:
+        self.connections.claim([ip_address(ip)])
+        told = self._capsys.readouterr()
+        return "not forgotten" in told.out + told.err
+
+
+def test_an_address_is_asked_for_once_after_its_pod_is_gone(tmp_path: Path, capsys) -> None:
+    asked = Asked(tmp_path, capsys)
+    asked.connections.take(PortChanged(port("a", "10.1.0.5", "fd00::5")))
+    asked.connections.take(PortChanged(port("b", "10.1.0.6")))
+    asked.connections.take(PortGone("a"))
+    assert not asked.claims("10.1.0.7")
+    assert asked.claims("10.1.0.5")
+    assert not asked.claims("10.1.0.5")
+
+
+@pytest.mark.parametrize("gone", [BridgeGone("br-int"), Snapshot(None, None)])
+def test_with_the_bridge_go_all_pods(tmp_path: Path, capsys, gone: BridgeEvent) -> None:
+    asked = Asked(tmp_path, capsys)
+    asked.connections.take(PortChanged(port("a", "10.1.0.5")))
+    asked.connections.take(gone)
+    assert asked.claims("10.1.0.5")
+
+
+def test_a_pod_whose_end_was_not_told_yet_counts_as_gone(tmp_path: Path, capsys) -> None:
+    asked = Asked(tmp_path, capsys)
+    asked.connections.take(PortChanged(port("a", "10.1.0.5")))
+    assert asked.claims("10.1.0.5")

@@ -40,7 +40,7 @@ class Agent:
     def start(self, loop: OvsdbLoop) -> None:
         switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
         self.verbs = Verbs(
-            Attacher(switch, self.network, forget=list, missing_flows=lambda _: (), seed=1),
+            Attacher(switch, self.network, claim=list, missing_flows=lambda _: (), seed=1),
             lambda: self.reasons,
             lambda: self.status,
             self.metrics,

@@ -1,10 +1,15 @@
 """When the controller asks for a purge of a node's datapath flows: behind every change of flows, where needed."""
 
+import json
 from dataclasses import replace
 
 from cluster_fixture import World
+from policy_objects_fixture import policy
 
 from controller import commands as c
+from kube.netpol import parse_network_policy
+
+CLOSED = parse_network_policy(json.dumps(policy("default/closed")).encode())
 
 
 def world(*, needed=True):
@@ -34,6 +39,13 @@ def another_pod(made):
     made.run()
 
 
+def another_label(made):
+    """A pod that runs becomes another kind of pod, and all of its flows change."""
+    made.put(replace(made.pods["default/web"], meta=replace(made.pods["default/web"].meta, labels={"app": "web"})))
+    made.put(CLOSED)
+    made.run()
+
+
 def commands(made, *events):
     """What the core asks for, in its order; nothing of it is carried out."""
     return [command for event in events for command in made.core.handle(event)]
@@ -41,24 +53,48 @@ def commands(made, *events):
 
 def test_a_change_is_followed_by_a_purge():
     made, session = running()
-    another_pod(made)
+    another_label(made)
     assert made.purged == ["n1"] * len(session.switch.changes[1:])
+    assert not session.switch.stale
+
+
+def test_pods_that_come_and_go_are_followed_by_one_purge_a_moment_later():
+    """Nobody has talked to them, or will: their ADD and DEL are not to pay for it one by one."""
+    made, session = running()
+    another_pod(made)
+    made.delete("Pod", "default/db")
+    made.run()
+    assert len(session.switch.changes) > 2
+    assert made.purged == []
+    made.tick(1)
+    assert made.purged == ["n1"]
+    assert not session.switch.stale
+    made.tick(1)
+    assert made.purged == ["n1"]
+
+
+def test_a_pod_that_comes_with_another_change_does_not_hold_its_purge_up():
+    made, session = running()
+    made.add_pod("db", on="n1")
+    made.add_port("n1", "db", "10.1.1.6", ofport=6)
+    another_label(made)
+    assert made.purged
+    made.tick(1)
     assert not session.switch.stale
 
 
 def test_where_no_purge_is_needed_none_is_asked_for():
     made, session = running(needed=False)
     another_pod(made)
+    another_label(made)
+    made.tick(1)
     assert len(session.switch.changes) > 1
     assert made.purged == []
 
 
 def test_nothing_is_purged_before_the_switch_has_confirmed_the_change():
     made, session = running()
-    made.add_pod("db", on="n1")
-    made.add_port("n1", "db", "10.1.1.6", ofport=6)
-    while made.databases["n1"].untold:
-        made.tell(made.databases["n1"].untold.popleft())
+    made.put(CLOSED)
     assert session.waiting
     assert made.purged == []
     made.tell(session.answer())
@@ -69,17 +105,11 @@ def test_what_a_pod_waits_for_is_said_before_the_purge():
     made, session = running()
     made.add_pod("db", on="n1")
     made.add_port("n1", "db", "10.1.1.6", ofport=6)
+    made.put(CLOSED)
+    made.tell(session.answer())
     made.tell(made.databases["n1"].untold.popleft())
-    assert commands(made, session.answer()) == [c.Announce("n1", "db", "c-db"), c.Purge("n1")]
-
-
-def test_so_is_what_comes_with_the_next_change():
-    """Open vSwitch opens the port while its flows are on their way; the number is the one that was asked for."""
-    made, session = running()
-    made.add_pod("db", on="n1")
-    row = made.add_port("n1", "db", "10.1.1.6", requested=6)
-    made.tell(made.databases["n1"].untold.popleft(), c.PortSet("n1", replace(row, ofport=6)))
-    assert commands(made, session.answer()) == [c.Announce("n1", "db", "c-db"), c.Purge("n1")]
+    assert commands(made, session.answer())[-1] == c.Announce("n1", "db", "c-db")
+    assert commands(made, c.Tick(1.0)) == [c.Purge("n1")]
 
 
 def test_an_event_that_changes_no_flow_purges_nothing():
@@ -135,7 +165,8 @@ def test_a_need_that_is_found_later_is_met_for_what_was_changed_before():
 def test_when_the_need_is_gone_nothing_is_purged_any_more():
     made, _session = running()
     made.set_needs_purge("n1", needed=False)
-    another_pod(made)
+    made.run()
+    another_label(made)
     assert made.purged == []
 
 
@@ -160,5 +191,5 @@ def test_each_node_is_purged_for_its_own_changes():
     made.connect("n2")
     made.run()
     made.purged.clear()
-    another_pod(made)
+    another_label(made)
     assert set(made.purged) == {"n1"}

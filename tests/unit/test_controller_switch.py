@@ -1,7 +1,7 @@
 """One switch's states: one command at a time, and owners confirmed only when the switch has their flows."""
 
-from controller.owners import port_owner
-from controller.switch import LEFT_OUT_AT_MOST, Phase, Read, Send, Switch
+from controller.owners import node_owner, port_owner
+from controller.switch import LEFT_OUT_AT_MOST, Phase, Read, Send, Staleness, Switch
 from openflow.codec import Change, encode
 from openflow.fields import OfPort
 from openflow.flow import flow
@@ -127,25 +127,52 @@ def test_an_audit_reads_an_idle_switch_and_no_other():
     assert Switch().audit() is None
 
 
-def test_flows_may_have_changed_with_every_answered_change_and_with_every_connection():
+def test_every_answered_change_and_every_connection_may_leave_something_behind():
     made = switch(a=1)
-    assert not made.take_changed()
+    assert made.take_staleness() is Staleness.NONE
     made.connected()
     made.dumped({})
     made.applied()
-    assert made.take_changed()
-    assert not made.take_changed()
+    assert made.take_staleness() is Staleness.NOW
+    assert made.take_staleness() is Staleness.NONE
     made.audit()
     made.dumped(dict(made.plan.desired))
-    assert not made.take_changed()
+    assert made.take_staleness() is Staleness.NONE
     made.update({A: [rule(2)]})
     made.advance()
-    assert not made.take_changed()
+    assert made.take_staleness() is Staleness.NONE
     refused(made, 2)
-    assert made.take_changed()
+    assert made.take_staleness() is Staleness.NOW
     made.gone()
     made.connected()
-    assert made.take_changed()
+    assert made.take_staleness() is Staleness.NOW
+
+
+def left_behind(made, flows):
+    made.update(flows)
+    made.advance()
+    made.applied()
+    return made.take_staleness()
+
+
+def test_what_ports_that_come_and_go_leave_behind_can_wait_and_nothing_else_can():
+    made, other = idle(a=1), node_owner("n")
+    made.take_staleness()
+    assert left_behind(made, {B: [rule(5)], A: [rule(1)]}) is Staleness.LATER
+    assert left_behind(made, {B: [rule(6)]}) is Staleness.NOW
+    assert left_behind(made, {B: []}) is Staleness.LATER
+    assert left_behind(made, {other: [rule(7)]}) is Staleness.NOW
+    assert left_behind(made, {B: [rule(5)], other: [rule(7)]}) is Staleness.LATER
+    assert left_behind(made, {B: [], other: []}) is Staleness.NOW
+
+
+def test_what_a_repair_leaves_behind_cannot_wait():
+    made = idle(a=1)
+    made.take_staleness()
+    made.audit()
+    made.dumped({})
+    made.applied()
+    assert made.take_staleness() is Staleness.NOW
 
 
 # Refusals.
