@@ -42,8 +42,8 @@ class Connections:
     threads at once.
 
     What pods that are gone have left, as the bridge's rows tell, is forgotten a moment later by a thread of its own,
-    and at the latest when a pod gets one of their addresses. A switch that cannot be asked then is logged only: it has
-    no network for a pod either.
+    and at the latest when a pod gets one of their addresses. A switch that cannot be asked then is logged only: it
+    has no network for a pod either.
     """
 
     def __init__(self, rundir: Path, pause_s: float = PAUSE_SECONDS) -> None:
