@@ -13,6 +13,7 @@ from typing import Any
 
 from cni.errors import CniError, ErrorCode
 from cni.fields import field, fold, invalid, show
+from cni.result import NO_DNS, Dns, parse_dns
 
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
@@ -30,13 +31,14 @@ class PodArgs:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """Addresses (at most one of a family) and a unicast MAC that somebody asks for.
+    """Addresses (at most one of a family), a unicast MAC, and DNS settings for the result, that somebody asks for.
 
     What cannot be granted must be refused, not ignored; the keys, where it was asked, are for that refusal.
     """
 
     ips: tuple[IPv4Interface | IPv6Interface, ...] = ()
     mac: str = ""
+    dns: Dns = NO_DNS
     ips_key: str = dataclass_field(default="ips", compare=False)
     mac_key: str = dataclass_field(default="mac", compare=False)
 
@@ -73,8 +75,21 @@ def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:
     return field(args, "cni", dict[str, Any], {}, where="args.")
 
 
+_OTHERS = {
+    "bandwidth": "chain the bandwidth plugin behind Weft, and declare the capability there",
+    "portmappings": "chain the portmap plugin behind Weft, and declare the capability there",
+    "ipranges": "remove the capability, addresses come from the Node's podCIDRs",
+    "aliases": "remove the capability, Weft gives pods no names",
+    "infinibandguid": "remove the capability, a pod's interface is no InfiniBand device",
+    "deviceid": "remove the capability, a pod's interface is no device of the host's",
+}
+"""Capabilities of the conventions that Weft does not have, and what to do about them. Other keys only inform."""
+
+
 def parse_requested(args: Mapping[str, str], conf: Mapping[str, Any], runtime: Mapping[str, Any]) -> Requested:
-    """Addresses and MAC asked for; the strongest source that names them wins. Errors: CniError 7."""
+    """What is asked for; the strongest source that names something wins. Errors: CniError 2 for what Weft does not
+    do, 7 for what cannot be read."""
+    _refuse_others(runtime)
     sources = (
         ("runtimeConfig.", fold(runtime)),
         ("args.cni.", fold(_args_cni(conf))),
@@ -83,7 +98,28 @@ def parse_requested(args: Mapping[str, str], conf: Mapping[str, Any], runtime: M
     all_ips = [(ips, where + "ips") for where, source in sources if (ips := _ips(source, where))]
     all_macs = [(mac, where + "mac") for where, source in sources if (mac := _mac(source, where))]
     (ips, ips_key), (mac, mac_key) = (*all_ips, ((), "ips"))[0], (*all_macs, ("", "mac"))[0]
-    return Requested(ips, mac, ips_key, mac_key)
+    return Requested(ips, mac, _dns(conf, fold(runtime)), ips_key, mac_key)
+
+
+def _refuse_others(runtime: Mapping[str, Any]) -> None:
+    for key, value in runtime.items():
+        if value and key.lower() in _OTHERS:
+            raise CniError(
+                ErrorCode.UNSUPPORTED_FIELD,
+                f"network configuration: runtimeConfig.{key}={show(value)}: Weft does not do this;"
+                f" {_OTHERS[key.lower()]}",
+            )
+
+
+def _dns(conf: Mapping[str, Any], runtime: Mapping[str, Any]) -> Dns:
+    """`runtimeConfig.dns` (servers, searches, options), else the configuration's own `dns`."""
+    asked, where = fold(field(runtime, "dns", dict[str, Any], {}, where="runtimeConfig.")), "runtimeConfig.dns."
+    if not asked:
+        return parse_dns(conf)
+    servers, searches, options = (
+        field(asked, key, tuple[str, ...], (), where=where) for key in ("servers", "searches", "options")
+    )
+    return Dns(servers, "", searches, options)
 
 
 def _legacy(args: Mapping[str, str]) -> dict[str, Any]:

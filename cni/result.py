@@ -6,7 +6,7 @@ refuse.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -72,6 +72,9 @@ class Dns:
     options: tuple[str, ...] = ()
 
 
+NO_DNS = Dns()
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What ADD returns, and what later calls get back as `prevResult`."""
@@ -79,7 +82,22 @@ class Result:
     interfaces: tuple[Interface, ...] = ()
     ips: tuple[IpConfig, ...] = ()
     routes: tuple[Route, ...] = ()
-    dns: Dns = Dns()
+    dns: Dns = NO_DNS
+
+    def behind(self, earlier: "Result | None", dns: Dns) -> "Result":
+        """What a plugin tells that added this to what plugins before it in the chain have told (SPEC, "Chained
+        plugins"). `dns` was given in its own configuration; without it, the earlier one stays."""
+        before = earlier or Result()
+        shift = len(before.interfaces)
+        ips = tuple(
+            replace(ip, interface=ip.interface + shift) if ip.interface is not None else ip for ip in self.ips
+        )
+        return Result(
+            (*before.interfaces, *self.interfaces),
+            (*before.ips, *ips),
+            (*before.routes, *self.routes),
+            before.dns if dns == NO_DNS else dns,
+        )
 
 
 @dataclass(frozen=True, slots=True)

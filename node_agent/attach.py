@@ -92,23 +92,27 @@ class Attacher:
             port = PodPort(name, key, pod.namespace, pod.pod, pod.uid, mac, ips, command.attachment.netns)
             measure("allocate")
             with ExitStack() as failed:
-                self._wire(port, network, netns, failed, measure)
+                defaults = self._wire(port, network, netns, failed, measure)
                 failed.pop_all()
-        return _result(port, network)
+        return _result(port, network, defaults).behind(command.conf.prev_result, command.requested.dns)
 
-    def _wire(self, port: PodPort, network: NodeNetwork, netns: NetNs, failed: ExitStack, measure: Measure) -> None:
+    def _wire(
+        self, port: PodPort, network: NodeNetwork, netns: NetNs, failed: ExitStack, measure: Measure
+    ) -> frozenset[IPAddress]:
+        """Returns the gateways by which the pod has a default route."""
         attachment = _attachment(port, network)
         failed.callback(wiring.create(attachment, netns))
         measure("veth")
         # The switch opens its end while the pod's end is being configured.
         committed = self._switch.add_port(port)
         failed.callback(lambda: self._switch.del_port(port.name).result(COMMIT_SECONDS))
-        wiring.configure(attachment, netns)
+        defaults = wiring.configure(attachment, netns)
         measure("configure")
         committed.result(COMMIT_SECONDS)
         measure("commit")
         self._switch.wait_programmed(port.name, port.key.container, PROGRAM_SECONDS)
         measure("program")
+        return defaults
 
     def delete(self, command: Del, measure: Measure = _unmeasured) -> None:
         """CNI DEL: succeeds when nothing of the attachment is left, also if nothing was. Raises CniError."""
@@ -291,7 +295,7 @@ def _attachment(port: PodPort, network: NodeNetwork) -> wiring.Attachment:
     )
 
 
-def _result(port: PodPort, network: NodeNetwork) -> Result:
+def _result(port: PodPort, network: NodeNetwork, defaults: frozenset[IPAddress]) -> Result:
     gateways = _gateways(port, network)
     return Result(
         interfaces=(
@@ -303,7 +307,9 @@ def _result(port: PodPort, network: NodeNetwork) -> Result:
             for address, gateway in zip(interface_addresses(port), gateways, strict=True)
         ),
         routes=tuple(
-            Route(ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0"), gw=gateway) for gateway in gateways
+            Route(ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0"), gw=gateway)
+            for gateway in gateways
+            if gateway in defaults
         ),
     )
 

@@ -27,6 +27,7 @@ from node_agent.nlmsg import (
     encode,
     failure_of,
     split,
+    was_so,
 )
 
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
@@ -45,17 +46,18 @@ class Netlink:
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._sequence = 0
 
-    def execute(self, requests: Sequence[Request]) -> None:
-        """Carry out the requests in order; raise NetlinkError for the first that failed.
+    def execute(self, requests: Sequence[Request]) -> tuple[Request, ...]:
+        """Carry out the requests in order; raise NetlinkError for the first that failed. Returns those that changed
+        nothing, because it was so already.
 
         A failure does not stop the requests after it. Put what must not happen then in a call of its own.
         """
-        for start in range(0, len(requests), _BATCH):
-            self._batch(requests[start : start + _BATCH])
+        batches = [self._batch(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH)]
+        return tuple(request for _, idle in batches for request in idle)
 
     def query(self, request: Request) -> bytes | None:
         """The body of the answer to a request for one object; None if the error was to be tolerated."""
-        bodies = self._batch([request])
+        bodies, _ = self._batch([request])
         return bodies[0] if bodies else None
 
     def dump(self, request: Request) -> list[bytes]:
@@ -75,11 +77,13 @@ class Netlink:
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _batch(self, requests: Sequence[Request]) -> list[bytes]:
+    def _batch(self, requests: Sequence[Request]) -> tuple[list[bytes], list[Request]]:
+        """The bodies of the answers, and the requests that changed nothing."""
         first = self._sequence + 1
         last = self._sequence = self._sequence + len(requests)
         self._send(encode(r, first + i, ACK if first + i == last else 0) for i, r in enumerate(requests))
         bodies: list[bytes] = []
+        idle: list[Request] = []
         failure: NetlinkError | None = None
         for reply in self._replies(first, requests[-1].what):
             request = requests[reply.sequence - first]
@@ -87,11 +91,13 @@ class Netlink:
                 bodies.append(reply.body)
                 continue
             failure = failure or failure_of(request, reply)
+            if was_so(request, reply):
+                idle.append(request)
             if reply.sequence == last:
                 break
         if failure is not None:
             raise failure
-        return bodies
+        return bodies, idle
 
     def _dump_once(self, request: Request) -> list[bytes] | None:
         self._sequence += 1

@@ -84,12 +84,21 @@ def split(data: bytes) -> Iterator[Reply]:
         offset += (length + 3) & ~3
 
 
+def was_so(request: Request, reply: Reply) -> bool:
+    """Whether an acknowledgement says that there was nothing to do: an error that the request tolerates."""
+    return _code(reply) in request.tolerate
+
+
 def failure_of(request: Request, reply: Reply) -> NetlinkError | None:
     """The error in an acknowledgement or at the end of a dump, if there is one that matters."""
-    code = -_INT.unpack_from(reply.body)[0] if len(reply.body) >= 4 else 0
+    code = _code(reply)
     if code == 0 or code in request.tolerate:
         return None
     # An acknowledgement repeats the request's header before its attributes; the end of a dump does not.
     start = 4 + (_HEADER.size if reply.kind == NLMSG_ERROR else 0)
     tlvs = attributes(reply.body[start:]) if reply.flags & _ACK_TLVS else {}
     return NetlinkError(request.what, code, tlvs.get(_ERROR_MESSAGE, b"").rstrip(b"\0").decode(errors="replace"))
+
+
+def _code(reply: Reply) -> int:
+    return -int(_INT.unpack_from(reply.body)[0]) if len(reply.body) >= _INT.size else 0

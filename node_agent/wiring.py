@@ -74,13 +74,14 @@ def create(attachment: Attachment, netns: NetNs) -> Callable[[], None]:
         return undo.pop_all().close
 
 
-def configure(attachment: Attachment, netns: NetNs) -> None:
+def configure(attachment: Attachment, netns: NetNs) -> frozenset[IPAddress]:
     """Bring up the pod's end inside ``netns``: loopback, addresses, routes, the gateway's neighbour, sysctls.
 
-    Routes that the namespace already has stay: with a second interface the first keeps the default route.
+    Routes that the namespace already has stay: with a second interface the first keeps the default route. Returns the
+    gateways by which there is a default route now.
     Raises NetlinkError, SysctlError; what was done until then goes with the interface.
     """
-    run_in(netns, lambda: _configure_here(attachment))
+    return run_in(netns, lambda: _configure_here(attachment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def _is_pods(netlink: Netlink, host_ifname: str) -> bool:
     return link is not None and link.group == POD_GROUP
 
 
-def _configure_here(attachment: Attachment) -> None:
+def _configure_here(attachment: Attachment) -> frozenset[IPAddress]:
     name = attachment.ifname
     with Netlink() as netlink:
         link = rtnl_read.link(netlink, name)
@@ -152,7 +153,8 @@ def _configure_here(attachment: Attachment) -> None:
             _ipv6_sysctls(name)
         if attachment.userspace_datapath:
             ethtool.set_tx_checksum(name, enabled=False)
-        netlink.execute(requests(attachment, link))
+        idle = netlink.execute(requests(attachment, link))
+    return frozenset(gateway for gateway in attachment.gateways if default_route(gateway, link) not in idle)
 
 
 def _pod_end_here(ifname: str) -> PodEnd:
@@ -180,13 +182,18 @@ def _ipv6_sysctls(ifname: str) -> None:
         sysctl.write(f"net/ipv6/conf/{ifname}/{key}", value)
 
 
-def _routes(gateway: IPAddress, link: Link) -> tuple[Request, Request]:
-    """The gateway on the link, and everything through it unless another interface has the default route."""
+def default_route(gateway: IPAddress, link: Link) -> Request:
+    """Everything through the gateway, unless another interface has the default route (pure)."""
     everything = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+    return rtnl.add_route_unless_there(Route(link.index, everything, gateway=gateway), link.name)
+
+
+def _routes(gateway: IPAddress, link: Link) -> tuple[Request, Request]:
+    """The gateway on the link, and everything through it."""
     scope = rtnl.SCOPE_LINK if gateway.version == 4 else rtnl.SCOPE_UNIVERSE
     return (
         rtnl.add_route_beside(Route(link.index, ip_network(gateway), scope=scope), link.name),
-        rtnl.add_route_unless_there(Route(link.index, everything, gateway=gateway), link.name),
+        default_route(gateway, link),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_interface
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from agent_fixture import Box, Node, agent_lab, show
 from openflow.constants import ROUTER_MAC
 
 Obj = dict[str, Any]
+REFERENCE = Path("/usr/lib/cni")
 GATEWAYS = ("10.244.1.1", "fd57:244:0:1::1")
 
 
@@ -179,3 +182,47 @@ def test_c46_args_cni_beat_cni_args(node: Node) -> None:
     assert len(box.add()["ips"]) == 2
     box.delete()
     assert box.addresses() == []
+
+
+def chained(box: Box, *plugins: Obj) -> Box:
+    """The same container, whose runtime also has Debian's plugins."""
+    conflist = replace(box.runtime.conflist, plugins=plugins)
+    return replace(box, runtime=replace(box.runtime, conflist=conflist, bin_dirs=(*box.runtime.bin_dirs, REFERENCE)))
+
+
+@pytest.mark.skipif(not (REFERENCE / "tuning").exists(), reason="containernetworking-plugins is not installed")
+@pytest.mark.parametrize("version", ["0.4.0", "1.0.0"])
+def test_c21_between_other_plugins_of_a_chain(node: Node, version: str) -> None:
+    dns = {"nameservers": ["10.96.0.10"], "search": ["svc.cluster.local"]}
+    box = chained(
+        node.box("chain", version=version),
+        {"type": "loopback"},
+        {"type": "weft", "dns": dns},
+        {"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "500"}},
+        {"type": "sbr"},
+    )
+    result = box.add()
+    first, host, inside = names_of(result)
+    assert (first, inside) == ("lo", "eth0")
+    assert host.startswith("chain-")
+    ours = [ip for ip in result["ips"] if ip.get("gateway") in GATEWAYS]
+    assert [result["interfaces"][ip["interface"]]["name"] for ip in ours] == ["eth0", "eth0"]
+    assert [ip["address"] for ip in ours] == box.addresses()
+    assert result["dns"] == dns
+    assert pod_link(box)["mtu"] == 1400
+    box.check()
+    box.delete()
+    assert box.addresses() == []
+
+
+def test_c22_a_second_interface_does_not_claim_the_default_route_that_the_first_has(node: Node) -> None:
+    box = node.box("second")
+    assert [route["gw"] for route in box.add()["routes"]] == [*GATEWAYS]
+    other = box.having(ifname="net1")
+    result = other.add()
+    assert result.get("routes", []) == []
+    assert len(result["ips"]) == 2
+    other.check()
+    box.check()
+    other.delete()
+    box.check()

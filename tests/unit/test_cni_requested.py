@@ -1,11 +1,13 @@
 """CNI_ARGS, args.cni and runtimeConfig (C44-C47, R1)."""
 
+import json
 from ipaddress import ip_interface
 
 import pytest
 
 from cni.errors import CniError, ErrorCode
 from cni.requested import PodArgs, Requested, parse_args, parse_pod, parse_requested
+from cni.result import Dns
 
 CONTAINERD = {
     "IgnoreUnknown": "1",
@@ -85,3 +87,41 @@ def test_c44_malformed_requests_are_refused_by_key_and_value(runtime: dict[str, 
         parse_requested({}, {}, runtime)
     assert caught.value.code is ErrorCode.INVALID_NETWORK_CONFIG
     assert named in caught.value.msg
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "advice"),
+    [
+        ("bandwidth", {"ingressRate": 1000000, "ingressBurst": 2000}, "chain the bandwidth plugin"),
+        ("portMappings", [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}], "chain the portmap plugin"),
+        ("PortMappings", [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp"}], "chain the portmap plugin"),
+        ("ipRanges", [[{"subnet": "10.1.2.0/24"}]], "addresses come from the Node's podCIDRs"),
+        ("infinibandGUID", "c2:11:22:33:44:55:66:77", "no InfiniBand device"),
+        ("deviceID", "0000:01:00.1", "no device of the host's"),
+        ("aliases", ["db"], "gives pods no names"),
+    ],
+)
+def test_c13_c44_c45_a_capability_that_weft_does_not_have_is_refused_by_key_and_value(key, value, advice):
+    with pytest.raises(CniError) as caught:
+        parse_requested({}, {}, {key: value})
+    assert caught.value.code == 2
+    assert f"runtimeConfig.{key}={json.dumps(value, separators=(',', ':'))[:100]}" in caught.value.msg
+    assert advice in caught.value.msg
+    assert parse_requested({}, {}, {key: type(value)()}) == Requested()
+
+
+@pytest.mark.parametrize("key", ["cgroupPath", "io.kubernetes.cri.pod-annotations", "CNIDeviceInfoFile", "x"])
+def test_c44_what_only_informs_is_left_alone(key):
+    assert parse_requested({}, {}, {key: {"a": "b"}}) == Requested()
+
+
+def test_c44_c45_dns_of_the_runtime_beats_that_of_the_configuration():
+    conf = {"dns": {"nameservers": ["10.96.0.10"], "domain": "local", "search": ["svc"], "options": ["ndots:5"]}}
+    assert parse_requested({}, conf, {}).dns == Dns(("10.96.0.10",), "local", ("svc",), ("ndots:5",))
+    asked = {"DNS": {"Servers": ["10.0.0.1"], "Searches": ["a", "b"], "Options": ["edns0"]}}
+    assert parse_requested({}, conf, asked).dns == Dns(("10.0.0.1",), "", ("a", "b"), ("edns0",))
+
+
+def test_c44_dns_that_cannot_be_read_is_refused():
+    with pytest.raises(CniError, match=r"runtimeConfig\.dns\.servers=7"):
+        parse_requested({}, {}, {"dns": {"servers": 7}})

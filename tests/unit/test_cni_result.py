@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cni.errors import CniError, ErrorCode
-from cni.result import SUPPORTED_VERSIONS, Dns, Interface, IpConfig, Result, Route, parse_prev_result, render
+from cni.result import NO_DNS, SUPPORTED_VERSIONS, Dns, Interface, IpConfig, Result, Route, parse_prev_result, render
 
 HOST = Interface("web-1a2b3c", "0a:58:0a:00:00:05", mtu=1450)
 POD = Interface("eth0", "0a:58:0a:00:00:05", "/var/run/netns/x", mtu=1450, socket_path="/s", pci_id="0000:00:1f.6")
@@ -145,3 +145,20 @@ def test_a_malformed_prev_result_is_refused_by_key_and_value(prev: object, named
 def test_a_malformed_legacy_prev_result_is_refused_by_key_and_value() -> None:
     with pytest.raises(CniError, match=r'prevResult\.ip4\.ip="10\.0\.0\.1"'):
         parse_prev_result({"ip4": {"ip": "10.0.0.1"}}, "0.2.0")
+
+
+def test_c21_a_chained_result_has_the_earlier_one_first_and_points_to_the_right_interfaces():
+    lo = Interface("lo", sandbox="/x")
+    earlier = Result((lo,), (IpConfig(ip_interface("127.0.0.1/8"), interface=0),), (), Dns(("10.0.0.1",)))
+    ours = Result(
+        (Interface("veth1"), Interface("eth0", sandbox="/x")),
+        (IpConfig(ip_interface("10.1.0.5/32"), ip_address("10.1.0.1"), 1), IpConfig(ip_interface("fd00::5/128"))),
+        (Route(ip_network("0.0.0.0/0"), ip_address("10.1.0.1")),),
+    )
+    made = ours.behind(earlier, NO_DNS)
+    assert made.interfaces == (lo, *ours.interfaces)
+    assert [ip.interface for ip in made.ips] == [0, 2, None]
+    assert (made.routes, made.dns) == (ours.routes, earlier.dns)
+    own = Dns(("10.96.0.10",))
+    assert ours.behind(earlier, own).dns == own
+    assert ours.behind(None, NO_DNS) == ours
