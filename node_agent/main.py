@@ -16,11 +16,12 @@ from cni.errors import CniError, ErrorCode
 from daemon import logs, memory, settings
 from daemon.health import Health, HealthServer
 from kube import endpoint
-from kube.changes import Change, Disconnected
+from kube.changes import Change, Disconnected, Listed
 from kube.client import ApiClient
 from kube.errors import KubeError
+from kube.objects import Pod
 from kube.reflector import Reflector
-from kube.resources import NODES
+from kube.resources import NODES, PODS
 from node_agent import inspection
 from node_agent.attach import Attacher, NodeNetwork
 from node_agent.bridge import NodeBridge
@@ -28,6 +29,8 @@ from node_agent.connections import Connections
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
 from node_agent.purger import Purger
+from node_agent.reaper import Reaper
+from node_agent.recovery import Pods
 from node_agent.server import CniServer
 from node_agent.settings import AgentSettings
 from node_agent.status import Status
@@ -61,6 +64,7 @@ class Agent:
         self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
         self._connections = Connections(appctl.rundir_of(chosen.ovsdb))
         self._keeper = Keeper(chosen, self._bridge, self._annotate, self._connections.sweep)
+        self._reaper = Reaper(self._bridge, self._pods, chosen.leftover_seconds)
         rundir = appctl.rundir_of(chosen.ovsdb)
         seed = int.from_bytes(os.urandom(4), "big")
         attacher = Attacher(self._bridge, self._network, self._connections.claim, self._missing_flows, seed)
@@ -74,6 +78,7 @@ class Agent:
         self._loop.start()
         self._purger.start()
         self._connections.start()
+        self._reaper.start()
         self._bridge.start()
         self._reflector.start()
         self._server.start()
@@ -84,6 +89,7 @@ class Agent:
         self._reflector.stop()
         self._purger.stop()
         self._connections.stop()
+        self._reaper.stop()
         self._loop.stop()
         self._health.close()
 
@@ -126,6 +132,14 @@ class Agent:
 
     def _annotate(self, annotations: Mapping[str, str]) -> None:
         self._client.patch_merge(NODES, self._settings.node_name, {"metadata": {"annotations": annotations}})
+
+    def _pods(self) -> Pods:
+        found: dict[str, Pod | None] = {}
+        for change in self._client.snapshot(PODS, f"spec.nodeName={self._settings.node_name}"):
+            if isinstance(change, Listed):
+                found.update(dict.fromkeys(change.refused))
+                found.update((pod.meta.key, pod) for pod in change.objects if isinstance(pod, Pod))
+        return found
 
     def _nodes_changed(self, change: Change) -> None:
         if isinstance(change, Disconnected):

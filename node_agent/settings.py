@@ -58,6 +58,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=576, le=65535)] | None,
         Meta(description="MTU of pods. Without it: the uplink's, less the tunnel's overhead."),
     ] = None
+    leftover_seconds: Annotated[
+        Annotated[int, Meta(ge=1)],
+        Meta(description="After how long the agent removes what no DEL has: ports whose device or pod is gone."),
+    ] = 300
     health_address: Annotated[
         str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
     ] = "127.0.0.1:9443"

@@ -119,7 +119,7 @@ def test_c38_an_agent_that_has_not_what_it_needs_says_what_it_is() -> None:
         ranges = {"podCIDR": stored["spec"]["podCIDR"], "podCIDRs": stored["spec"]["podCIDRs"]}
         lab.api.request("PATCH", "/api/v1/nodes/node1", {"spec": ranges}, "application/merge-patch+json")
         node.wait_ready()
-        assert status(node) == ""
+        until(lambda: status(node) == "", "the controller has programmed the switch")
         assert len(box.add()["ips"]) == 2
         box.delete()
 
