@@ -226,3 +226,28 @@ def test_c22_a_second_interface_does_not_claim_the_default_route_that_the_first_
     box.check()
     other.delete()
     box.check()
+
+
+def test_c44_what_a_runtime_asks_for_by_capability_is_granted(node: Node) -> None:
+    asked = {
+        "ips": ["10.244.1.77/32"],
+        "mac": "0a:00:00:00:00:77",
+        "DNS": {"Servers": ["10.96.0.10"], "Searches": ["svc"], "Options": ["ndots:5"]},
+    }
+    box = node.box("asking", capability_args=asked)
+    box = box.speaking("1.0.0", capabilities={"ips": True, "mac": True, "DNS": True})
+    result = box.add()
+    assert box.addresses()[0] == "10.244.1.77/32"
+    assert pod_link(box)["address"] == "0a:00:00:00:00:77"
+    assert result["dns"] == {"nameservers": ["10.96.0.10"], "search": ["svc"], "options": ["ndots:5"]}
+    box.check()
+
+
+def test_c13_c44_a_capability_that_weft_does_not_have_leaves_nothing(node: Node) -> None:
+    asked = {"bandwidth": {"ingressRate": 1000000, "ingressBurst": 8000}}
+    box = node.box("fast", capability_args=asked).speaking("1.0.0", capabilities={"bandwidth": True})
+    refused = box.refused()
+    assert refused.code == 2
+    assert 'runtimeConfig.bandwidth={"ingressBurst":8000,"ingressRate":1000000}' in refused.msg
+    assert box.addresses() == []
+    box.delete()

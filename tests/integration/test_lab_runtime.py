@@ -315,7 +315,12 @@ def test_r9_the_newest_listed_version_that_is_known_is_chosen(stated: str, liste
 
 
 def test_our_own_list_is_chosen_at_1_1_0() -> None:
-    assert parse_conflist(render_conflist()) == Conflist("weft", "1.1.0", ({"type": "weft"},))
+    found = parse_conflist(render_conflist())
+    assert (found.name, found.cni_version, [plugin["type"] for plugin in found.plugins]) == (
+        "weft",
+        "1.1.0",
+        ["weft"],
+    )
 
 
 def test_r2_the_first_file_in_lexical_order_is_loaded(tmp_path: Path) -> None:

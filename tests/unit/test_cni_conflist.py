@@ -31,7 +31,13 @@ def test_other_plugins_are_chained_behind_weft() -> None:
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
     conflist = json.loads(render_conflist("blue", [portmap]))
     assert conflist["name"] == "blue"
-    assert conflist["plugins"] == [{"type": "weft"}, portmap]
+    assert [plugin["type"] for plugin in conflist["plugins"]] == ["weft", "portmap"]
+    assert conflist["plugins"][1] == portmap
+
+
+def test_c14_c44_the_list_declares_the_capabilities_that_weft_has() -> None:
+    (weft,) = json.loads(render_conflist())["plugins"]
+    assert weft["capabilities"] == {"ips": True, "mac": True, "dns": True}
 
 
 def test_r3_files_appear_by_rename_in_directories_that_may_be_missing(tmp_path: Path) -> None:
