@@ -73,7 +73,10 @@ class Selector:
         return self._hash
 
     def matches(self, labels: Labels) -> bool:
-        return all([requirement.holds(labels) for requirement in self.requirements])  # noqa: C419 - in half the time
+        for requirement in self.requirements:  # noqa: SIM110 - in half the time
+            if not requirement.holds(labels):
+                return False
+        return True
 
     def __str__(self) -> str:
         """As `kubectl get --selector` takes it."""

@@ -27,11 +27,14 @@ class Feature(IntEnum):
     POLICY = 4
 
 
+_BEGINNINGS = {feature: MAGIC << 56 | feature.value << OWNER_BITS for feature in Feature}
+
+
 def cookie(feature: Feature, owner: str) -> int:
     """64 bits: magic, feature, and 48 bits of the owner's BLAKE2b digest (`pod/<ns>/<name>`, `node/<name>`,
     `policy/<ns>/<name>#ingress/0`)."""
     digest = blake2b(owner.encode(), digest_size=OWNER_BITS // 8).digest()
-    return MAGIC << 56 | feature << OWNER_BITS | int.from_bytes(digest, "big")
+    return _BEGINNINGS[feature] | int.from_bytes(digest, "big")
 
 
 def is_ours(flow_cookie: int) -> bool:

@@ -141,7 +141,7 @@ class Engine:
         self._pods_in[pod.meta.namespace].add(key)
         self._moved.add(key)
         if identity is not None:
-            self._arrive(identity, pod)
+            self._arrive(identity, pod, key)
 
     def _take(self, key: str) -> None:
         pod, identity = self._pods.get(key, (None, None))
@@ -153,19 +153,20 @@ class Engine:
         _discard(self._pods_in, pod.meta.namespace, key)
         self._moved.add(key)
 
-    def _arrive(self, identity: Identity, pod: Pod) -> None:
-        if identity.traits not in self.identities:
+    def _arrive(self, identity: Identity, pod: Pod, key: str) -> None:
+        if not identity.pods:
             self._begin(identity)
-        identity.pods[pod.meta.key] = pod
+        identity.pods[key] = pod
         for ip in addresses(pod):
-            self._claims[ip].add(pod.meta.key)
-            self._touch_address(ip)
+            claims = self._claims[ip]
+            claims.add(key)
+            self._touch_address(ip, claims)
         if pod.node_name and _count(identity.nodes, pod.node_name, 1):
             self._settled(identity, pod.node_name, 1)
 
     def _leave(self, identity: Identity, pod: Pod) -> None:
         for ip in addresses(pod):
-            self._touch_address(ip)
+            self._touch_address(ip, self._claims[ip])
             _discard(self._claims, ip, pod.meta.key)
         if pod.node_name and _count(identity.nodes, pod.node_name, -1):
             self._settled(identity, pod.node_name, -1)
@@ -177,8 +178,10 @@ class Engine:
         """A node runs the first pod of an identity, or no longer runs any."""
         _count(self._local[node], identity, change)
         self.touched.place(identity, (node,))
-        for rule in _rules(identity.sets, "subject_of"):
-            self._needed(rule, node, change)
+        for members in identity.sets:
+            for rules in members.subject_of.values():
+                for rule in rules:
+                    self._needed(rule, node, change)
 
     def _needed(self, rule: ActiveRule, node: str, change: int) -> None:
         if _count(rule.nodes, node, change):
@@ -232,8 +235,9 @@ class Engine:
             there = which.namespace == traits.namespace
         else:
             there = which.namespaces.matches(self._labels.get(traits.namespace, {}))
-        serves = which.serving is None or tuple(which.serving) in traits.ports
-        return there and serves and which.pods.matches(identity.labels)
+        if not there or (which.serving is not None and tuple(which.serving) not in traits.ports):
+            return False
+        return which.pods.matches(identity.labels)
 
     def _join(self, members: Members, identity: Identity) -> None:
         members.identities.add(identity)
@@ -247,12 +251,14 @@ class Engine:
 
     def _membership(self, members: Members, identity: Identity, change: int) -> None:
         """While the identity is a member."""
-        for rule in _rules((members,), "peer_of", "also_of"):
-            self.touched.peer(identity, rule)
         self.touched.place(identity, identity.nodes)
-        for rule in _rules((members,), "subject_of"):
-            for node in identity.nodes:
-                self._needed(rule, node, change)
+        for rules in (*members.peer_of.values(), *members.also_of.values()):
+            for rule in rules:
+                self.touched.peer(identity, rule)
+        if identity.nodes:
+            for rule in _rules((members,), "subject_of"):
+                for node in identity.nodes:
+                    self._needed(rule, node, change)
 
     def _members(self, which: PodSet) -> Members:
         known = self._sets.get(which)
@@ -407,9 +413,8 @@ class Engine:
         for match in rule.rule.ports or ():
             yield self.ports[direction, match]
 
-    def _touch_address(self, ip: IPAddress) -> None:
-        claiming = [self._pods[key][1] for key in self._claims.get(ip, ())]
-        self.touched.address(ip, filter(None, claiming))
+    def _touch_address(self, ip: IPAddress, claims: Iterable[str]) -> None:
+        self.touched.address(ip, [each for key in claims if (each := self._pods[key][1]) is not None])
 
     def cells(self, node: str) -> set[Owner]:
         """Every cell that may have flows on a node."""

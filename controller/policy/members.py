@@ -96,6 +96,8 @@ def addresses(pod: Pod) -> tuple[IPAddress, ...]:
 class RulesByDirection(dict[Direction, set["ActiveRule"]]):
     """Most sets of pods have one part in the rules of one direction: only that is kept."""
 
+    __slots__ = ()
+
     def __missing__(self, direction: Direction) -> set["ActiveRule"]:
         return set()
 

@@ -44,8 +44,8 @@ class Touched:
     def peer(self, identity: Identity, rule: ActiveRule) -> None:
         """An identity that the rule names, or named, with its addresses."""
         identity.forget()
-        for node in rule.nodes:
-            self._all(node, identity.cells(rule.rule.direction))
+        for node in self.watched.intersection(rule.nodes) if self.watched else ():
+            self._dirty.update((node, cell) for cell in identity.cells(rule.rule.direction))
 
     def named(self, rule: ActiveRule) -> None:
         """What was worked out of those that the rule names."""
@@ -73,8 +73,10 @@ class Touched:
             self._dirty.add((node, owners.rule(rule.rule.direction, rule.digest)))
 
     def rule(self, rule: ActiveRule, node: str) -> None:
-        """All cells that the rule has a part in, but for its subjects."""
-        self._all(node, rule.cells())
+        """All cells that the rule has a part in, but for its subjects: many, which are not looked at for a node that
+        nobody watches."""
+        if node in self.watched:
+            self._dirty.update((node, cell) for cell in rule.cells())
 
     def everywhere(self, rule: ActiveRule) -> None:
         """All cells that the rule has a part in, on all nodes that need it."""
@@ -84,8 +86,3 @@ class Touched:
             self.rule(rule, node)
         for identity in rule.subject.identities:
             self.subject(identity, identity.nodes)
-
-    def _all(self, node: str, cells: Iterable[Owner]) -> None:
-        """`cells` may be many: they are not looked at for a node that nobody watches."""
-        if node in self.watched:
-            self._dirty.update((node, cell) for cell in cells)

@@ -61,6 +61,14 @@ def test_selectors_that_ask_the_same_are_the_same():
     assert str(one) == "a=1,b=2"
 
 
+def test_of_equal_selectors_there_is_one():
+    one, two = (
+        policy(podSelector={"matchLabels": {"a": "1"}}, policyTypes=[which]) for which in ("Ingress", "Egress")
+    )
+    assert one.pods is two.pods
+    assert policy(podSelector={}).pods is EVERYTHING
+
+
 def test_n13_blocks():
     rule, _ = ingress({"ipBlock": {"cidr": "10.0.0.9/8", "except": ["10.1.0.0/16"]}})
     assert rule.peers == (Block(network("10.0.0.0/8"), (network("10.1.0.0/16"),)),)
