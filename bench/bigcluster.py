@@ -1,7 +1,7 @@
 """A cluster in memory whose first node should hold a given number of flows: what a controller knows once it has
 listed everything and read the node's database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
@@ -68,10 +68,16 @@ def node(number: int, datapath: int) -> Node:
 
 def flow_count(cluster: BigCluster) -> int:
     """How many flows the first node of a cluster should hold."""
+    return listed(cluster.events()).flow_counts(NODE).total()
+
+
+def listed(events: Iterable[c.Event]) -> Core:
+    """A core that has heard these events, none of whose commands are carried out."""
     core = Core()
-    for event in cluster.events():
-        list(core.handle(event))
-    return core.flow_counts(NODE).total()
+    for event in events:
+        for _ in core.handle(event):
+            pass
+    return core
 
 
 def _pod(port: PodPort) -> Pod:

@@ -1,12 +1,24 @@
 """A controller's core with a real switch and no other edge: only what it asks of the switch is done."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bench.bigcluster import NODE
-from bench.stage import BenchError
-from bench.switch import Controller
+from bench.stage import BenchError, stage
+from bench.switch import Bridge, Controller, controller
 from controller import commands as c
 from controller.core import Core
 from controller.switch import Phase
 from openflow.channel import ChangeApplied, FlowsDumped, Session
+
+
+@contextmanager
+def connected(lab: str) -> Iterator[tuple[Bridge, Controller]]:
+    """A bridge of a lab of its own, and the channel that it is connecting to."""
+    with stage(lab, weft=False) as where, controller(where.lab.paths.root) as channel:
+        bridge = Bridge(where, "bench-ours")
+        bridge.create(channel.target)
+        yield bridge, channel
 
 
 def in_sync(core: Core, session: Session, channel: Controller) -> int:

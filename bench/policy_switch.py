@@ -8,18 +8,15 @@ flows. `count` is the number of flows on the bridge.
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 from bench import workloads
-from bench.bigcluster import NODE, SYSTEM, node
-from bench.driver import in_sync, settled
+from bench.bigcluster import NODE, SYSTEM, listed, node
+from bench.driver import connected, in_sync, settled
 from bench.metric import Metric, Samples
-from bench.stage import BenchError, stage
-from bench.switch import Bridge, controller
+from bench.stage import BenchError
 from bench.workloads import Workload
 from controller import commands as c
 from controller.bridge import bridge_state
-from controller.core import Core
 from kube.changes import Applied, Listed
 from openflow.channel import SwitchConnected
 from ovsdb import appctl
@@ -34,16 +31,12 @@ def run(
 ) -> Iterator[Metric]:
     """Put `rounds` policies into force, one after the other."""
     load = workloads.blocks(namespaces, policies, pods, nodes)
-    with ExitStack() as stack:
-        where = stack.enter_context(stage(LAB, weft=False))
-        channel = stack.enter_context(controller(where.lab.paths.root))
-        bridge = Bridge(where, "bench-ours")
-        bridge.create(channel.target)
+    with connected(LAB) as (bridge, channel):
         session = channel.next(SwitchConnected).session
-        core = _listed(load, session.datapath_id)
+        core = listed(_events(load, session.datapath_id))
         in_sync(core, session, channel)
         yield Metric(CASE, "count", bridge.count(), 1)
-        rundir = where.node.paths.ovs
+        rundir = bridge.stage.node.paths.ovs
         stale = needs_purge("netdev", appctl.version(rundir))
         found = []
         for number, change in enumerate(_policies(load, rounds)):
@@ -56,19 +49,13 @@ def run(
     yield from Samples(found).metrics(CASE)
 
 
-def _listed(load: Workload, datapath: int) -> Core:
-    """A core that knows the cluster."""
-    core = Core()
-    for event in (
-        Listed("Node", tuple(node(number, datapath) for number in range(load.nodes))),
-        Listed("Namespace", load.namespaces),
-        Listed("Pod", load.pods),
-        Listed("NetworkPolicy", load.policies),
-        c.BridgeRead(NODE, bridge_state([], SYSTEM)),
-    ):
-        for _ in core.handle(event):
-            pass
-    return core
+def _events(load: Workload, datapath: int) -> Iterator[c.Event]:
+    """What a core hears that gets to know the cluster."""
+    yield Listed("Node", tuple(node(number, datapath) for number in range(load.nodes)))
+    yield Listed("Namespace", load.namespaces)
+    yield Listed("Pod", load.pods)
+    yield Listed("NetworkPolicy", load.policies)
+    yield c.BridgeRead(NODE, bridge_state([], SYSTEM))
 
 
 def _policies(load: Workload, count: int) -> Iterator[Applied]:

@@ -8,14 +8,12 @@ from a cluster in memory. `reconcile` is from the switch's connection to the cor
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
-from bench.bigcluster import BigCluster, big_cluster
-from bench.driver import in_sync
+from bench.bigcluster import BigCluster, big_cluster, listed
+from bench.driver import connected, in_sync
 from bench.metric import Metric
-from bench.stage import BenchError, stage
+from bench.stage import BenchError
 from bench.stats import median
-from bench.switch import Bridge, controller
 from controller.core import Core
 from openflow.channel import SwitchConnected
 
@@ -25,11 +23,7 @@ FLOWS, ROUNDS = 100_000, 5
 
 def run(flows: int = FLOWS, rounds: int = ROUNDS) -> Iterator[Metric]:
     """Program a switch once, then start the controller's core anew `rounds` times; medians, and all flow-mods."""
-    with ExitStack() as stack:
-        where = stack.enter_context(stage(LAB, weft=False))
-        channel = stack.enter_context(controller(where.lab.paths.root))
-        bridge = Bridge(where, "bench-ours")
-        bridge.create(channel.target)
+    with connected(LAB) as (_, channel):
         session = channel.next(SwitchConnected).session
         cluster = big_cluster(flows, session.datapath_id)
         _, core = plan(cluster)
@@ -55,9 +49,6 @@ def run(flows: int = FLOWS, rounds: int = ROUNDS) -> Iterator[Metric]:
 def plan(cluster: BigCluster) -> tuple[float, Core]:
     """A core that knows the cluster, and the seconds that it took it to work out the flows."""
     events = list(cluster.events())
-    core = Core()
     started = time.perf_counter()
-    for event in events:
-        for _ in core.handle(event):
-            pass
+    core = listed(events)
     return time.perf_counter() - started, core

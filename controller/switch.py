@@ -4,7 +4,7 @@ Methods take what happened and return what to do. At most one command is under w
 sent together afterwards, so a storm of small changes becomes few bundles by itself.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
@@ -74,9 +74,9 @@ class Switch:
         """Whether the switch has confirmed the owner's flows as they are now."""
         return owner not in self._waiting and owner not in self._sending
 
-    def update(self, flows: Mapping[Owner, Iterable[Encoded]]) -> None:
+    def update(self, flows: Mapping[Owner, Sequence[Encoded]]) -> None:
         """New desired flows of some owners. Raises PlanError."""
-        pressing = not all(self._comes_or_goes(owner, tuple(each)) for owner, each in flows.items())
+        pressing = not all(self._comes_or_goes(owner, each) for owner, each in flows.items())
         self.plan.update(flows)
         self._pressing |= pressing
         self._waiting |= flows.keys()
@@ -139,9 +139,9 @@ class Switch:
         self.plan.forgive()
         return self._read()
 
-    def _comes_or_goes(self, owner: Owner, flows: tuple[Encoded, ...]) -> bool:
+    def _comes_or_goes(self, owner: Owner, flows: Sequence[Encoded]) -> bool:
         before = self.plan.flows_of(owner)
-        return before == flows or (owner.kind is Kind.PORT and not (before and flows))
+        return before == tuple(flows) or (owner.kind is Kind.PORT and not (before and flows))
 
     def _read(self) -> Command:
         self.phase = Phase.READING

@@ -180,8 +180,7 @@ class Attacher:
 
     def _used(self) -> set[IPAddress]:
         """Addresses of the ledger, and those that are on their way there."""
-        used = {ip for port in self._switch.ports().values() for ip in port.ips}
-        return used | {ip for ips in self._held.values() for ip in ips}
+        return self._switch.addresses() | {ip for ips in self._held.values() for ip in ips}
 
     def _ledger(self) -> Mapping[str, PodPort]:
         """All attachments. OvsdbUnavailable: not known at the moment, which is not the same as none."""

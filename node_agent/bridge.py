@@ -21,6 +21,7 @@ from ovsdb.rows import (
     PURGED,
     TUNNEL_PORT,
     Bridge,
+    IpAddress,
     PodPort,
     PortRefused,
     Row,
@@ -163,6 +164,10 @@ class NodeBridge:
         """The pods' ports by name: the ledger of addresses, as of now, less rows that cannot be read."""
         with self._lock:
             return {name: port for name, port in self._state.ports.items() if isinstance(port, PodPort)}
+
+    def addresses(self) -> set[IpAddress]:
+        """Addresses that the ledger's rows hold."""
+        return {ip for port in self.ports().values() for ip in port.ips}
 
     def abandoned(self, for_s: float) -> tuple[str, ...]:
         """The switch's controllers, if for so many seconds it has been connected to none of them."""

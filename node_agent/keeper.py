@@ -176,8 +176,7 @@ class Keeper:
     def _forget_connections(self, view: NodeView) -> None:
         """Once, before the first ADD: those of pods that went while no agent looked."""
         if not self._swept:
-            held = {ip for port in self._bridge.ports().values() for ip in port.ips}
-            self._sweep(view.pod_cidrs, held)
+            self._sweep(view.pod_cidrs, self._bridge.addresses())
             self._swept = True
 
     def _publish(self, view: NodeView) -> None:

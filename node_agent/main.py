@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from cni.errors import CniError, ErrorCode
 from daemon import logs, memory, settings
@@ -39,7 +40,7 @@ from node_agent.view import NodeBook
 from openflow import management
 from ovsdb import appctl
 from ovsdb.loop import OvsdbLoop
-from ovsdb.rows import PodPort, SystemPort
+from ovsdb.rows import SystemPort
 from ovsdb.schema import OWN
 from ovsdb.view import BridgeEvent, BridgeGone, Snapshot
 
@@ -61,15 +62,16 @@ class Agent:
         self._bridge = NodeBridge(self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed)
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
         self._reflector = Reflector(self._client, NODES, self._nodes_changed)
-        self._purger = Purger(appctl.rundir_of(chosen.ovsdb), self._purged)
-        self._connections = Connections(appctl.rundir_of(chosen.ovsdb))
+        rundir = appctl.rundir_of(chosen.ovsdb)
+        self._purger = Purger(rundir, self._purged)
+        self._connections = Connections(rundir)
         self._keeper = Keeper(chosen, self._bridge, self._annotate, self._connections.sweep)
         self._reaper = Reaper(self._bridge, self._pods, chosen.leftover_seconds)
-        rundir = appctl.rundir_of(chosen.ovsdb)
         seed = int.from_bytes(os.urandom(4), "big")
-        attacher = Attacher(self._bridge, self._network, self._connections.claim, self._missing_flows, seed)
+        missing_flows = partial(inspection.missing_flows, socket=management.socket_of(rundir, chosen.bridge))
+        attacher = Attacher(self._bridge, self._network, self._connections.claim, missing_flows, seed)
         self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
-        status = Status(self._bridge, rundir, attacher, lambda: self._keeper.problem)
+        status = Status(self._bridge, rundir, attacher, self._unready)
         verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
         self._server = CniServer(chosen.cni_socket, verbs.serve)
 
@@ -116,12 +118,8 @@ class Agent:
             raise CniError(ErrorCode.TRY_AGAIN_LATER, f"the node's network is not ready: {self._keeper.problem}")
         return self._keeper.network
 
-    def _missing_flows(self, port: PodPort) -> Sequence[str]:
-        rundir = appctl.rundir_of(self._settings.ovsdb)
-        return inspection.missing_flows(port, management.socket_of(rundir, self._settings.bridge))
-
     def _unready(self) -> Sequence[str]:
-        """What is wrong now, for /readyz; an ADD is refused with the same words."""
+        """What is wrong now, for /readyz and STATUS; an ADD is refused with the same words."""
         reasons = [self._keeper.problem] if self._keeper.problem else []
         if self._bridge.lost is not None:
             reasons.append(f"no connection to Open vSwitch's database: {self._bridge.lost}")

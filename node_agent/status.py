@@ -8,13 +8,13 @@ from typing import NamedTuple
 from cni.errors import ErrorCode
 from node_agent.attach import Attacher
 from node_agent.bridge import NodeBridge
+from node_agent.inspection import FLOWS_SECONDS
 from node_agent.ipam import Exhausted
 from openflow import management
 from openflow.errors import ManagementError
 from openflow.features import base
 from ovsdb import appctl
 
-FLOWS_SECONDS = 5.0
 CONTROLLER_SECONDS = 10.0
 """A controller that starts again is no reason to take the node out of service. Open vSwitch writes every 5 s whether
 it is connected (Controller.is_connected)."""
@@ -28,25 +28,24 @@ class Reason(NamedTuple):
 
 
 class Status:
-    """`problem` says what the keeper lacks, "" for nothing; `rundir` is Open vSwitch's run directory."""
+    """`unready` is why an ADD cannot begin; `rundir` is Open vSwitch's run directory."""
 
-    def __init__(self, bridge: NodeBridge, rundir: Path, attacher: Attacher, problem: Callable[[], str]) -> None:
+    def __init__(
+        self, bridge: NodeBridge, rundir: Path, attacher: Attacher, unready: Callable[[], Sequence[str]]
+    ) -> None:
         self._bridge = bridge
         self._rundir = rundir
         self._attacher = attacher
-        self._problem = problem
+        self._unready = unready
 
     def reasons(self) -> Sequence[Reason]:
         """Everything that stands in the way; nothing when an ADD can work. Changes nothing, and takes a few ms."""
         return [*self._switch(), *self._node()]
 
     def _node(self) -> Iterator[Reason]:
-        if problem := self._problem():
-            yield Reason(ErrorCode.PLUGIN_NOT_AVAILABLE, problem)
-        lost = self._bridge.lost
-        if lost is not None:
-            yield Reason(ErrorCode.PLUGIN_NOT_AVAILABLE, f"no connection to Open vSwitch's database: {lost}")
-        elif not problem:
+        unready = self._unready()
+        yield from (Reason(ErrorCode.PLUGIN_NOT_AVAILABLE, text) for text in unready)
+        if not unready:
             try:
                 self._attacher.try_address()
             except Exhausted as e:

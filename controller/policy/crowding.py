@@ -26,12 +26,10 @@ def is_full(flows: Sequence[Encoded]) -> bool:
 def no_room(engine: Engine, node: str, cell: Owner) -> Iterator[Problem]:
     """The policies' rules that a cell's flow on a node leaves out; nothing where there is room for all."""
     left_out = {number for number, _, _ in sorted(parts_of(engine, node, cell))[MOST_PARTS:]}
+    if not left_out:
+        return
     direction = Direction(cell.name[0])
-    rules = (
-        [rule for rule in engine.rules.values() if rule.number in left_out and rule.rule.direction is direction]
-        if left_out
-        else []
-    )
+    rules = [rule for rule in engine.rules.values() if rule.number in left_out and rule.rule.direction is direction]
     for origin in sorted(origin for rule in rules for origin in rule.origins)[:NAMED_AT_MOST]:
         text = (
             f"spec.{origin.direction.lower()}[{origin.place}] is not in force on node {node} for"

@@ -178,10 +178,8 @@ class Engine:
         """A node runs the first pod of an identity, or no longer runs any."""
         _count(self._local[node], identity, change)
         self.touched.place(identity, (node,))
-        for members in identity.sets:
-            for rules in members.subject_of.values():
-                for rule in rules:
-                    self._needed(rule, node, change)
+        for rule in _rules(identity.sets):
+            self._needed(rule, node, change)
 
     def _needed(self, rule: ActiveRule, node: str, change: int) -> None:
         if _count(rule.nodes, node, change):
@@ -256,7 +254,7 @@ class Engine:
             for rule in rules:
                 self.touched.peer(identity, rule)
         if identity.nodes:
-            for rule in _rules((members,), "subject_of"):
+            for rule in _rules((members,)):
                 for node in identity.nodes:
                     self._needed(rule, node, change)
 
@@ -422,7 +420,7 @@ class Engine:
         needed: set[ActiveRule] = set()
         for identity in self.local(node):
             found.update(owners.subject(direction, identity.id) for direction in identity.isolated)
-            needed.update(_rules(identity.sets, "subject_of"))
+            needed.update(_rules(identity.sets))
         for rule in needed:
             found.update(rule.cells())
         return found
@@ -441,12 +439,11 @@ def _place(pod: Pod) -> tuple[object, ...]:
     return pod.node_name, addresses(pod), pod.meta.created
 
 
-def _rules(sets: Iterable[Members], *roles: str) -> Iterator[ActiveRule]:
-    """The rules in which these sets have one of these roles."""
+def _rules(sets: Iterable[Members]) -> Iterator[ActiveRule]:
+    """The rules of which one of these sets is the subject."""
     for members in sets:
-        for role in roles:
-            for rules in getattr(members, role).values():
-                yield from rules
+        for rules in members.subject_of.values():
+            yield from rules
 
 
 def _count(counter: dict[K, int], key: K, change: int) -> bool:

@@ -119,6 +119,12 @@ class Box:
         infos = [info for link in links if link["ifname"] == ifname for info in link["addr_info"]]
         return [f"{info['local']}/{info['prefixlen']}" for info in infos]
 
+    def port(self) -> str:
+        """The name of its port, as ADD has told."""
+        result = self.runtime.cached(self.attachment)
+        assert result is not None
+        return str(result["interfaces"][0]["name"])
+
     def _called(self, call: Callable[[], T]) -> T:
         return netns.run_in(self.node.namespace, call)
 

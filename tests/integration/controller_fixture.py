@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -26,10 +27,13 @@ from lab.api.app import make_app
 from lab.api.handle import LabApi
 from lab.api.server import ApiServer, local_socket
 from lab.client import ApiClient
-from ovsdb.rows import PodPort, datapath_id, external_ids
+from ovsdb.rows import AttachmentKey, PodPort, datapath_id, external_ids
 
 WAIT = 30.0  # seconds; a bound on hanging, never the expected time
 BRIDGE = "br-int"
+NAME = "t-node"
+WEB = PodPort("web-1a2b3c", AttachmentKey("weft", "c0ffee", "eth0"), "default", "web", "", "0a:58:0a:4d:00:05",
+              (ip_address("10.77.0.5"),), "/run/netns/web")  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 
 Obj = dict[str, Any]

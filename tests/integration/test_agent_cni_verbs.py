@@ -39,12 +39,6 @@ def clean(node: Node) -> Iterator[NodeState]:
     node.back_at(before)
 
 
-def port_of(box: Box) -> str:
-    result = box.runtime.cached(box.attachment)
-    assert result is not None
-    return str(result["interfaces"][0]["name"])
-
-
 def alive(box: Box) -> bool:
     """Whether the pod reaches the node through its port."""
     return "1 received" in box.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")
@@ -90,7 +84,7 @@ def test_c26_del_without_a_namespace_succeeds(node: Node, clean: NodeState) -> N
 def test_c26_del_without_interface_prev_result_or_pod_succeeds(node: Node, clean: NodeState) -> None:
     box = node.box("little")
     box.add()
-    netns.run_in(node.namespace, lambda: wiring.delete(port_of(box)))
+    netns.run_in(node.namespace, lambda: wiring.delete(box.port()))
     box.runtime.cache_dir.joinpath("results", f"weft-{box.attachment.container}-eth0").unlink()
     box.having(args={}).delete()
 
@@ -174,7 +168,7 @@ def test_c32_check_passes_in_every_version_that_has_it(node: Node, version: str)
 def test_c31_check_tells_when_the_interface_is_gone(node: Node, clean: NodeState) -> None:
     box = node.box("no-veth")
     box.add()
-    name = port_of(box)
+    name = box.port()
     netns.run_in(node.namespace, lambda: wiring.delete(name))
     refused = box.refused("check")
     assert refused.code == ErrorCode.CHECK_FAILED
@@ -186,7 +180,7 @@ def test_c31_check_tells_when_the_interface_is_gone(node: Node, clean: NodeState
 def test_c31_check_tells_when_the_row_is_gone(node: Node, clean: NodeState) -> None:
     box = node.box("no-row")
     box.add()
-    vsctl(node.lab, node.name, "del-port", "br-int", port_of(box))
+    vsctl(node.lab, node.name, "del-port", "br-int", box.port())
     refused = box.refused("check")
     assert refused.code == ErrorCode.CHECK_FAILED
     assert "has no port" in refused.msg
@@ -197,7 +191,7 @@ def test_c31_check_tells_when_the_flows_were_never_confirmed(node: Node, clean: 
     box = node.box("no-flows")
     box.add()
     with node.stopped(CONTROLLER):
-        vsctl(node.lab, node.name, "remove", "Port", port_of(box), "external_ids", "weft-programmed")
+        vsctl(node.lab, node.name, "remove", "Port", box.port(), "external_ids", "weft-programmed")
         refused = box.refused("check")
     assert refused.code == ErrorCode.CHECK_FAILED
     assert "the controller has not confirmed its flows" in refused.msg
@@ -322,7 +316,7 @@ def test_c29_check_needs_the_result_of_the_add(node: Node) -> None:
 
 def kept(node: Node, *boxes: Box) -> list[bool]:
     rows = [name for name, _ in node.state().rows]
-    return [port_of(box) in rows for box in boxes]
+    return [box.port() in rows for box in boxes]
 
 
 def gc(node: Node, **keys: Any) -> None:

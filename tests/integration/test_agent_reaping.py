@@ -40,12 +40,6 @@ def live(node: Node) -> Iterator[Box]:
     box.delete()
 
 
-def port_of(box: Box) -> str:
-    result = box.runtime.cached(box.attachment)
-    assert result is not None
-    return str(result["interfaces"][0]["name"])
-
-
 def until_gone(node: Node, port: str) -> None:
     until(lambda: port not in node.devices() and port not in dict(node.rows()), f"{port} is removed")
 
@@ -53,7 +47,7 @@ def until_gone(node: Node, port: str) -> None:
 def test_a_port_whose_namespace_went_without_a_del(node: Node, live: Box) -> None:
     box = node.box("vanished")
     box.add()
-    port = port_of(box)
+    port = box.port()
     netns.remove(box.path.name)
     until_gone(node, port)
     box.delete()  # which may come all the same
@@ -62,7 +56,7 @@ def test_a_port_whose_namespace_went_without_a_del(node: Node, live: Box) -> Non
 def test_a_port_of_a_pod_that_the_api_no_longer_knows(node: Node, live: Box) -> None:
     box = node.box("forgotten")
     box.add()
-    port = port_of(box)
+    port = box.port()
     args = box.attachment.args
     node.lab.api.request("DELETE", f"/api/v1/namespaces/default/pods/{args['K8S_POD_NAME']}?gracePeriodSeconds=0")
     until_gone(node, port)
@@ -73,7 +67,7 @@ def test_a_port_of_a_pod_that_the_api_no_longer_knows(node: Node, live: Box) -> 
 def test_a_port_of_an_earlier_pod_of_the_same_name(node: Node, live: Box) -> None:
     box = node.box("again")
     box.add()
-    port = port_of(box)
+    port = box.port()
     name = box.attachment.args["K8S_POD_NAME"]
     node.lab.api.request("DELETE", f"/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0")
     assert node.know(name)["metadata"]["uid"] != box.attachment.args["K8S_POD_UID"]
@@ -100,17 +94,17 @@ def test_a_device_that_no_row_knows(node: Node, live: Box) -> None:
 def test_while_the_api_is_away_no_pod_is_taken_for_gone(node: Node, live: Box) -> None:
     gone = node.box("unlucky")
     gone.add()
-    port = port_of(gone)
+    port = gone.port()
     with node.stopped(DAEMON):
         netns.remove(gone.path.name)
         time.sleep(2 * SOON)
-        assert port_of(live) in dict(node.rows())
+        assert live.port() in dict(node.rows())
     until_gone(node, port)
 
 
 def test_a_row_that_somebody_removed_by_hand_leaves_no_device(node: Node, live: Box) -> None:
     box = node.box("by-hand")
     box.add()
-    port = port_of(box)
+    port = box.port()
     vsctl(node.lab, node.name, "del-port", "br-int", port)
     until_gone(node, port)

@@ -8,14 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from controller_fixture import (
     BRIDGE,
+    NAME,
     ROOT,
     WAIT,
+    WEB,
     Running,
     api,
     controller,
@@ -30,11 +31,6 @@ from controller_fixture import (
 from ovs_fixture import PrivateOvs, private_ovs
 
 from lab.client import ApiClient
-from ovsdb.rows import AttachmentKey, PodPort
-
-NAME = "t-node"
-WEB = PodPort("web-1a2b3c", AttachmentKey("weft", "c0ffee", "eth0"), "default", "web", "", "0a:58:0a:4d:00:05",
-              (ip_address("10.77.0.5"),), "/run/netns/web")  # fmt: skip
 
 
 @pytest.fixture

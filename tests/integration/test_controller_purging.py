@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from controller_fixture import (
     BRIDGE,
+    NAME,
+    WEB,
     Running,
     api,
     controller,
@@ -24,11 +25,7 @@ from controller_fixture import (
 from ovs_fixture import PrivateOvs, private_ovs
 
 from lab.client import ApiClient
-from ovsdb.rows import AttachmentKey, PodPort, parse_purging
-
-NAME = "t-node"
-WEB = PodPort("web-1a2b3c", AttachmentKey("weft", "c0ffee", "eth0"), "default", "web", "", "0a:58:0a:4d:00:05",
-              (ip_address("10.77.0.5"),), "/run/netns/web")  # fmt: skip
+from ovsdb.rows import parse_purging
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ class Attached:
     mac: str
     ofport: int
     box: Box
+    port: str
 
     def says(self, title: str, to: Attached) -> tuple[Frame, ...]:
         """Frames from this pod, or from whoever sends them as if he were."""
@@ -74,7 +75,7 @@ def attach(lab: Lab, stack: ExitStack, on: str, name: str) -> Attached:
     ips = tuple(each["address"].partition("/")[0] for each in made.add()["ips"])
     port = next(port for port, taken in rows(lab, on) if taken == ",".join(ips))
     number = int(vsctl(lab, on, "get", "Interface", port, "ofport"))
-    return Attached(End(name, made.namespace, ips), mac_of(made.namespace, "eth0"), number, made)
+    return Attached(End(name, made.namespace, ips), mac_of(made.namespace, "eth0"), number, made, port)
 
 
 def test_nothing_of_a_pod_is_left_when_its_addresses_are_given_to_another(lab: Lab) -> None:
@@ -105,15 +106,11 @@ def test_what_a_pod_left_that_went_while_no_agent_ran_is_forgotten_when_one_star
         have_connections(gone.end, far.end)
         have_connections(stays.end, far.end)
         lab.kill(agent("node1"))
-        vsctl(lab, "node1", "del-port", "br-int", port_with(lab, gone))
+        vsctl(lab, "node1", "del-port", "br-int", gone.port)
         assert len(connections(lab, "node1", gone.end)) >= 2 * MANY
         lab.start(agent("node1"))
         until(lambda: not left(lab, gone.end), "the connections of the pod that is gone are forgotten")
         assert len(connections(lab, "node1", stays.end)) >= 2 * MANY
-
-
-def port_with(lab: Lab, pod: Attached) -> str:
-    return next(port for port, taken in rows(lab, "node1") if taken == ",".join(pod.end.ips))
 
 
 def left(lab: Lab, of: End) -> list[str]:
