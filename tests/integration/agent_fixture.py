@@ -190,6 +190,12 @@ class Node:
         """Name and addresses of every pod's row in the switch's database."""
         return rows(self.lab, self.name)
 
+    def spare_addresses(self) -> tuple[str, str]:
+        """An address of either family that no pod of the node has, both with the same number within their range."""
+        taken = {address for _, addresses in self.rows() for address in addresses.split(",")}
+        pairs = ((f"10.244.1.{n}", f"fd57:244:0:1::{n:x}") for n in range(200, 0, -1))
+        return next(pair for pair in pairs if taken.isdisjoint(pair))
+
     def ofports(self) -> list[int]:
         """OpenFlow port numbers of the pods' ports."""
         listed = json.loads(vsctl(self.lab, self.name, "--format=json", "--columns=name,ofport", "list", "Interface"))

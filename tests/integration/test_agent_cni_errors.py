@@ -87,14 +87,15 @@ def test_c44_an_address_that_pods_do_not_get(node: Node, ip: str, why: str) -> N
 
 
 def test_c44_an_address_that_another_pod_has(node: Node) -> None:
-    first = asking(node, ips=["10.244.1.77"])
+    v4, v6 = node.spare_addresses()
+    first = asking(node, ips=[v4])
     first.add()
     try:
-        refused = asking(node, ips=["fd57:244:0:1::77", "10.244.1.77/24"]).refused()
+        refused = asking(node, ips=[v6, f"{v4}/24"]).refused()
     finally:
         first.delete()
     assert refused.code == ErrorCode.UNSUPPORTED_FIELD
-    assert "runtimeConfig.ips: requested address 10.244.1.77 is in use" in refused.msg
+    assert f"runtimeConfig.ips: requested address {v4} is in use" in refused.msg
 
 
 def test_c44_requests_in_cni_args_are_refused_by_their_name(node: Node) -> None:
@@ -224,11 +225,12 @@ def asking(node: Node, **capability_args: object) -> Box:
 
 
 def test_c44_addresses_and_a_mac_are_granted(node: Node) -> None:
-    box = asking(node, ips=["10.244.1.200/24", "fd57:244:0:1::c8"], mac="02:00:00:00:00:C8")
+    v4, v6 = node.spare_addresses()
+    box = asking(node, ips=[f"{v4}/24", v6], mac="02:00:00:00:00:C8")
     result = box.add()
-    assert [ip["address"] for ip in result["ips"]] == ["10.244.1.200/32", "fd57:244:0:1::c8/128"]
+    assert [ip["address"] for ip in result["ips"]] == [f"{v4}/32", f"{v6}/128"]
     assert result["interfaces"][1]["mac"] == "02:00:00:00:00:c8"
-    assert box.addresses() == ["10.244.1.200/32", "fd57:244:0:1::c8/128"]
+    assert box.addresses() == [f"{v4}/32", f"{v6}/128"]
     assert box.show("link show dev eth0")[0]["address"] == "02:00:00:00:00:c8"
     assert "1 received" in box.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")
     box.check()
@@ -236,16 +238,18 @@ def test_c44_addresses_and_a_mac_are_granted(node: Node) -> None:
 
 
 def test_c44_an_address_of_one_family_leaves_the_other_to_weft(node: Node) -> None:
-    box = asking(node, ips=["fd57:244:0:1::c9/64"])
+    _, wanted = node.spare_addresses()
+    box = asking(node, ips=[f"{wanted}/64"])
     v4, v6 = (ip["address"] for ip in box.add()["ips"])
-    assert v6 == "fd57:244:0:1::c9/128"
+    assert v6 == f"{wanted}/128"
     assert v4.startswith("10.244.1.")
     box.delete()
 
 
 def test_c45_keys_are_matched_whatever_their_case(node: Node) -> None:
-    box = asking(node, IPs=["10.244.1.201"], MAC="02:00:00:00:00:c9")
+    v4, _ = node.spare_addresses()
+    box = asking(node, IPs=[v4], MAC="02:00:00:00:00:c9")
     result = box.add()
-    assert result["ips"][0]["address"] == "10.244.1.201/32"
+    assert result["ips"][0]["address"] == f"{v4}/32"
     assert result["interfaces"][1]["mac"] == "02:00:00:00:00:c9"
     box.delete()

@@ -229,15 +229,16 @@ def test_c22_a_second_interface_does_not_claim_the_default_route_that_the_first_
 
 
 def test_c44_what_a_runtime_asks_for_by_capability_is_granted(node: Node) -> None:
+    v4, _ = node.spare_addresses()
     asked = {
-        "ips": ["10.244.1.77/32"],
+        "ips": [f"{v4}/32"],
         "mac": "0a:00:00:00:00:77",
         "DNS": {"Servers": ["10.96.0.10"], "Searches": ["svc"], "Options": ["ndots:5"]},
     }
     box = node.box("asking", capability_args=asked)
     box = box.speaking("1.0.0", capabilities={"ips": True, "mac": True, "DNS": True})
     result = box.add()
-    assert box.addresses()[0] == "10.244.1.77/32"
+    assert box.addresses()[0] == f"{v4}/32"
     assert pod_link(box)["address"] == "0a:00:00:00:00:77"
     assert result["dns"] == {"nameservers": ["10.96.0.10"], "search": ["svc"], "options": ["ndots:5"]}
     box.check()

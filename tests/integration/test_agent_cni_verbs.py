@@ -437,7 +437,7 @@ def test_c38_status_without_a_controller_is_50_and_with_an_empty_switch_51(node:
 
 
 def test_c38_status_when_all_addresses_are_taken_is_50() -> None:
-    with Lab.up(LabConfig(name="t-cni-few", nodes=1, weft=False), replace=True) as lab:
+    with Lab.up(LabConfig(name="t-cni-few", nodes=1, weft=False, kubelets=False), replace=True) as lab:
         assign(lab, "node1", "10.244.1.0/30", "fd57:244:0:1::/64")
         start_agent_and_controller(lab)
         with Node(lab) as node:
