@@ -13,7 +13,15 @@ import msgspec
 
 from cni.errors import CniError, ErrorCode
 from cni.fields import field, fold, invalid, show
-from cni.requested import PodArgs, Requested, parse_args, parse_pod, parse_requested
+from cni.requested import (
+    Bandwidth,
+    PodArgs,
+    Requested,
+    parse_args,
+    parse_bandwidth,
+    parse_pod,
+    parse_requested,
+)
 from cni.result import SUPPORTED_VERSIONS, Dns, Result, parse_dns, parse_prev_result
 
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
@@ -72,6 +80,7 @@ class Check:
 
     attachment: Attachment
     conf: NetConf
+    bandwidth: Bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ def _attachment_command(verb: str, env: Mapping[str, str], conf: NetConf) -> Com
             ErrorCode.INVALID_NETWORK_CONFIG,
             "network configuration: prevResult is missing; CHECK needs the result of the ADD",
         )
-    return Check(attachment, conf)
+    return Check(attachment, conf, parse_bandwidth(conf.runtime_config))
 
 
 def _check_env(env: Mapping[str, str]) -> str:

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
-from typing import Any
+from typing import Any, NamedTuple
 
 from cni.errors import CniError, ErrorCode
 from cni.fields import field, fold, invalid, show
 from cni.result import NO_DNS, Dns, parse_dns
 
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_MOST_RATE, _MOST_BURST = (1 << 63) - 1, 8 * ((1 << 32) - 1)
+"""In bits per second and in bits: what the kernel can count in bytes."""
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 
 
@@ -29,9 +31,28 @@ class PodArgs:
     infra_container: str = ""
 
 
+class Limit(NamedTuple):
+    """A rate in bits per second, and how many bits may pass at once after a silence."""
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bandwidth:
+    """Limits of what a pod receives (ingress) and sends (egress); None where there is none."""
+
+    ingress: Limit | None = None
+    egress: Limit | None = None
+
+
+NO_LIMITS = Bandwidth()
+
+
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """Addresses (at most one of a family), a unicast MAC, and DNS settings for the result, that somebody asks for.
+    """Addresses (at most one of a family), a unicast MAC, limits, and DNS settings for the result, that somebody asks
+    for.
 
     What cannot be granted must be refused, not ignored; the keys, where it was asked, are for that refusal.
     """
@@ -39,6 +60,7 @@ class Requested:
     ips: tuple[IPv4Interface | IPv6Interface, ...] = ()
     mac: str = ""
     dns: Dns = NO_DNS
+    bandwidth: Bandwidth = NO_LIMITS
     ips_key: str = dataclass_field(default="ips", compare=False)
     mac_key: str = dataclass_field(default="mac", compare=False)
 
@@ -76,7 +98,6 @@ def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _OTHERS = {
-    "bandwidth": "chain the bandwidth plugin behind Weft, and declare the capability there",
     "portmappings": "chain the portmap plugin behind Weft, and declare the capability there",
     "ipranges": "remove the capability, addresses come from the Node's podCIDRs",
     "aliases": "remove the capability, Weft gives pods no names",
@@ -98,7 +119,26 @@ def parse_requested(args: Mapping[str, str], conf: Mapping[str, Any], runtime: M
     all_ips = [(ips, where + "ips") for where, source in sources if (ips := _ips(source, where))]
     all_macs = [(mac, where + "mac") for where, source in sources if (mac := _mac(source, where))]
     (ips, ips_key), (mac, mac_key) = (*all_ips, ((), "ips"))[0], (*all_macs, ("", "mac"))[0]
-    return Requested(ips, mac, _dns(conf, fold(runtime)), ips_key, mac_key)
+    return Requested(ips, mac, _dns(conf, fold(runtime)), parse_bandwidth(runtime), ips_key, mac_key)
+
+
+def parse_bandwidth(runtime: Mapping[str, Any]) -> Bandwidth:
+    """`runtimeConfig.bandwidth`. A runtime makes it of the annotations kubernetes.io/ingress-bandwidth and
+    egress-bandwidth. Errors: CniError 7."""
+    asked = fold(field(fold(runtime), "bandwidth", dict[str, Any], {}, where="runtimeConfig."))
+    return Bandwidth(_limit(asked, "ingress"), _limit(asked, "egress"))
+
+
+def _limit(asked: Mapping[str, Any], direction: str) -> Limit | None:
+    """Of a bandwidth whose keys are in lower case."""
+    where, keys = "runtimeConfig.bandwidth.", (direction + "Rate", direction + "Burst")
+    limit = Limit(*(field({key: asked.get(key.lower())}, key, int, 0, where=where) for key in keys))
+    if limit == (0, 0):
+        return None
+    for key, value, most in zip(keys, limit, (_MOST_RATE, _MOST_BURST), strict=True):
+        if not 8 <= value <= most:
+            raise invalid(where + key, value, f"a limit has {' and '.join(keys)}, in bits, of 8 to {most}")
+    return limit
 
 
 def _refuse_others(runtime: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
 
 from cni.errors import CniError, ErrorCode
 from cni.netconf import Add, Check, Del, Gc
-from cni.requested import Requested
+from cni.requested import Bandwidth, Requested
 from cni.result import Interface, IpConfig, Result, Route
 from node_agent import inspection, wiring
 from node_agent.bridge import NodeBridge, NotInTime
@@ -29,6 +29,8 @@ from ovsdb.rows import AttachmentKey, PodPort, port_name
 COMMIT_SECONDS = 5.0
 PROGRAM_SECONDS = 8.0
 """How long ADD waits for the controller; the runtime hears of it well before its own patience ends."""
+
+_ETHERNET_HEADER = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +92,17 @@ class Attacher:
             self._claim(ips)
             mac = _granted_mac(command.requested) or pod_mac(key)
             port = PodPort(name, key, pod.namespace, pod.pod, pod.uid, mac, ips, command.attachment.netns)
+            attachment = _attachment(port, network, _granted_limits(command.requested.bandwidth, network.mtu))
             measure("allocate")
             with ExitStack() as failed:
-                defaults = self._wire(port, network, netns, failed, measure)
+                defaults = self._wire(port, attachment, netns, failed, measure)
                 failed.pop_all()
         return _result(port, network, defaults).behind(command.conf.prev_result, command.requested.dns)
 
     def _wire(
-        self, port: PodPort, network: NodeNetwork, netns: NetNs, failed: ExitStack, measure: Measure
+        self, port: PodPort, attachment: wiring.Attachment, netns: NetNs, failed: ExitStack, measure: Measure
     ) -> frozenset[IPAddress]:
         """Returns the gateways by which the pod has a default route."""
-        attachment = _attachment(port, network)
         failed.callback(wiring.create(attachment, netns))
         measure("veth")
         # The switch opens its end while the pod's end is being configured.
@@ -145,9 +147,9 @@ class Attacher:
             # The pod's end went with it: nothing in there is worth a word.
             return [*problems, f"interface {port.name} is missing on the node"]
         with _open(command) as netns:
-            problems += inspection.pod_end_problems(
-                _attachment(port, self._network()), wiring.pod_end(port.key.ifname, netns)
-            )
+            found = wiring.pod_end(port.key.ifname, netns)
+        problems += inspection.pod_end_problems(_attachment(port, self._network(), command.bandwidth), found)
+        problems += inspection.limit_problems(command.bandwidth, wiring.received_rate(port.name), found.rate)
         if not problems:
             problems += (f"the switch has no flow {flow}" for flow in self._missing_flows(port))
         return problems
@@ -256,6 +258,18 @@ def _granted_mac(requested: Requested) -> str:
     return requested.mac
 
 
+def _granted_limits(bandwidth: Bandwidth, mtu: int) -> Bandwidth:
+    """A burst has room for a packet, or none would ever pass."""
+    for limit, key in ((bandwidth.ingress, "ingressBurst"), (bandwidth.egress, "egressBurst")):
+        if limit is not None and limit.burst < 8 * (mtu + _ETHERNET_HEADER):
+            raise CniError(
+                ErrorCode.UNSUPPORTED_FIELD,
+                f"runtimeConfig.bandwidth.{key}={limit.burst}: a packet of the pod's MTU {mtu} would never pass; give"
+                f" {8 * (mtu + _ETHERNET_HEADER)} bits or more",
+            )
+    return bandwidth
+
+
 def _key(command: Add | Del | Check) -> AttachmentKey:
     attachment = command.attachment
     return AttachmentKey(command.conf.name, attachment.container, attachment.ifname)
@@ -281,7 +295,7 @@ def _gateways(port: PodPort, network: NodeNetwork) -> tuple[IPAddress, ...]:
     return tuple(by_version[ip.version] for ip in port.ips)
 
 
-def _attachment(port: PodPort, network: NodeNetwork) -> wiring.Attachment:
+def _attachment(port: PodPort, network: NodeNetwork, bandwidth: Bandwidth) -> wiring.Attachment:
     return wiring.Attachment(
         host_ifname=port.name,
         ifname=port.key.ifname,
@@ -290,6 +304,7 @@ def _attachment(port: PodPort, network: NodeNetwork) -> wiring.Attachment:
         gateways=_gateways(port, network),
         router_mac=ROUTER_MAC,
         mtu=network.mtu,
+        bandwidth=bandwidth,
         userspace_datapath=network.userspace_datapath,
     )
 

@@ -30,7 +30,7 @@ from ovsdb.rows import (
     parse_port,
 )
 from ovsdb.session import OvsdbSession
-from ovsdb.setup import BridgeConfig, BridgeError, add_port, ensure_bridge, remembered_addressing
+from ovsdb.setup import BridgeConfig, BridgeError, add_port, ensure_bridge, pod_qos, remembered_addressing
 from ovsdb.state import BridgeState
 from ovsdb.txn import Handle, Txn
 from ovsdb.view import BridgeEvent, BridgeView, OvsdbLost
@@ -216,7 +216,7 @@ class NodeBridge:
             return
         # Interface.type stays "": a device of the host that exists already, which a veth is.
         columns = {"external_ids": external_ids(port), "ofport_request": self._free_number()}
-        add_port(txn, bridge, port.name, columns)
+        add_port(txn, bridge, port.name, columns, {"qos": pod_qos(txn)})
 
     def _free_number(self) -> int:
         """An OpenFlow port number for a new port, so that its flows can be made while Open vSwitch opens it.

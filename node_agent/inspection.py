@@ -7,6 +7,7 @@ Weft's routes are in.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cni.requested import Bandwidth
 from node_agent.wiring import Attachment, PodEnd
 from openflow import management
 from openflow.codec import Encoded
@@ -47,6 +48,14 @@ def pod_end_problems(wanted: Attachment, found: PodEnd) -> Iterator[str]:
                 f"the pod's permanent neighbour {gateway} on {name} is {macs.get(gateway, 'missing')}, not"
                 f" {wanted.router_mac}"
             )
+
+
+def limit_problems(wanted: Bandwidth, received: int, sent: int) -> Iterator[str]:
+    """What is wrong with the limits, of which `received` and `sent` are in force, in bits per second."""
+    for limit, rate, what_it_does in ((wanted.ingress, received, "receives"), (wanted.egress, sent, "sends")):
+        if limit is not None and rate // 8 != limit.rate // 8:
+            now = f"{rate} bit/s" if rate else "nothing"
+            yield f"what the pod {what_it_does} is limited to {now}, not to {limit.rate} bit/s"
 
 
 def port_problems(port: PodPort) -> Iterator[str]:

@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from node_agent import ethtool, rtnl, rtnl_read, sysctl
+from cni.requested import NO_LIMITS, Bandwidth
+from node_agent import ethtool, rtnl, rtnl_read, shaping, sysctl
 from node_agent.netlink import Netlink
 from node_agent.netns import NetNs, run_in
 from node_agent.nlmsg import NetlinkError, Request
@@ -40,6 +41,7 @@ class Attachment:
     router_mac: str
     mtu: int
     userspace_datapath: bool = False
+    bandwidth: Bandwidth = NO_LIMITS
 
 
 class InterfaceExists(Exception):  # noqa: N818 - named as what went wrong
@@ -70,7 +72,7 @@ def create(attachment: Attachment, netns: NetNs) -> Callable[[], None]:
             sysctl.write(f"net/ipv6/conf/{name}/disable_ipv6", "1")
         if attachment.userspace_datapath:
             ethtool.set_tx_checksum(name, enabled=False)
-        netlink.execute([rtnl.set_up(name)])
+        netlink.execute([*_shaped(netlink, attachment), rtnl.set_up(name)])
         return undo.pop_all().close
 
 
@@ -87,18 +89,27 @@ def configure(attachment: Attachment, netns: NetNs) -> frozenset[IPAddress]:
 @dataclass(frozen=True, slots=True)
 class PodEnd:
     """What a pod's namespace has of an attachment. `link` is None where the interface is not there; the others are
-    that link's, the routes of every table; `defaults` are the IP versions that have a default route by another."""
+    that link's, the routes of every table; `defaults` are the IP versions that have a default route by another;
+    `rate` limits what the link sends, in bits per second (0: nothing does)."""
 
     link: Link | None
     addresses: frozenset[IPInterface] = frozenset()
     routes: tuple[Route, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     defaults: frozenset[int] = frozenset()
+    rate: int = 0
 
 
 def pod_end(ifname: str, netns: NetNs) -> PodEnd:
     """Look into a pod's namespace."""
     return run_in(netns, lambda: _pod_end_here(ifname))
+
+
+def received_rate(host_ifname: str) -> int:
+    """To how many bits per second what a pod receives is limited, by its host end; 0: it is not."""
+    with Netlink() as netlink:
+        link = rtnl_read.link(netlink, host_ifname)
+        return 0 if link is None else _rate(netlink, link)
 
 
 def delete(host_ifname: str) -> bool:
@@ -135,7 +146,20 @@ def requests(attachment: Attachment, link: Link) -> tuple[Request, ...]:
         rtnl.set_neighbour(Neighbour(link.index, gateway, attachment.router_mac), name)
         for gateway in attachment.gateways
     ]
-    return (rtnl.set_up("lo"), *quiet, rtnl.set_up(name), *addresses, *routes, *neighbours)
+    egress = attachment.bandwidth.egress
+    shaped = [shaping.shape(link.index, egress, name)] if egress else []
+    return (rtnl.set_up("lo"), *quiet, *shaped, rtnl.set_up(name), *addresses, *routes, *neighbours)
+
+
+def _shaped(netlink: Netlink, attachment: Attachment) -> tuple[Request, ...]:
+    """What it takes to limit what the pod receives."""
+    name, ingress = attachment.host_ifname, attachment.bandwidth.ingress
+    link = rtnl_read.link(netlink, name) if ingress else None
+    return (shaping.shape(link.index, ingress, name),) if ingress and link else ()
+
+
+def _rate(netlink: Netlink, link: Link) -> int:
+    return shaping.rate(netlink.query(shaping.get(link.index, link.name)))
 
 
 def _is_pods(netlink: Netlink, host_ifname: str) -> bool:
@@ -173,6 +197,7 @@ def _pod_end_here(ifname: str) -> PodEnd:
                 for each in routes
                 if each.link != link.index and each.destination.prefixlen == 0
             ),
+            _rate(netlink, link),
         )
 
 

@@ -32,6 +32,8 @@ VERSION: Final = "weft-version"
 TRANSPORT_ADDRESSES: Final = "weft-transport-addresses"
 NEEDS_PURGE: Final = "weft-needs-purge"
 PURGED: Final = "weft-purged"
+# QoS.external_ids, written by the agent: it is the row of the pods' ports.
+POD_QOS: Final = "weft-pods"
 # Bridge.external_ids, written by the controller.
 PURGE: Final = "weft-purge"
 

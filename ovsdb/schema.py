@@ -42,7 +42,13 @@ COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
         "external_ids": _MAP,
         "other_config": _MAP,
     },
-    "Port": {"name": "string", "interfaces": _refs("Interface", 1), "external_ids": _MAP},
+    "Port": {
+        "name": "string",
+        "interfaces": _refs("Interface", 1),
+        "qos": {"key": {"type": "uuid", "refTable": "QoS"}, "min": 0, "max": 1},
+        "external_ids": _MAP,
+    },
+    "QoS": {"type": "string", "external_ids": _MAP},
     "Interface": {
         "name": "string",
         "type": "string",

@@ -14,6 +14,7 @@ from ovsdb.rows import (
     GATEWAY_PORT,
     NEEDS_PURGE,
     NODE,
+    POD_QOS,
     TRANSPORT_ADDRESSES,
     TUNNEL_PORT,
     VERSION,
@@ -212,16 +213,30 @@ def _new_bridge(txn: Txn, name: str, datapath_type: str) -> Handle:
     return bridge
 
 
-def _new_port(txn: Txn, name: str, interface: Mapping[str, Any]) -> Handle:
+def _new_port(txn: Txn, name: str, interface: Mapping[str, Any], port: Mapping[str, Any] | None = None) -> Handle:
     row = txn.insert("Interface", {"name": name, **interface})
-    return txn.insert("Port", {"name": name, "interfaces": [row]})
+    return txn.insert("Port", {"name": name, "interfaces": [row], **(port or {})})
 
 
-def add_port(txn: Txn, bridge: Handle, name: str, interface: Mapping[str, Any]) -> None:
-    """A new port with one interface of these columns. BridgeError: the name is taken."""
+def add_port(
+    txn: Txn, bridge: Handle, name: str, interface: Mapping[str, Any], port: Mapping[str, Any] | None = None
+) -> None:
+    """A new port with one interface, of these columns. BridgeError: the name is taken."""
     if txn.find("Port", name) is not None or txn.find("Interface", name) is not None:
         raise BridgeError(f"port {name} is there already, and is something else; delete it or rename")
-    txn.link(bridge, "ports", _new_port(txn, name, interface))
+    txn.link(bridge, "ports", _new_port(txn, name, interface, port))
+
+
+def pod_qos(txn: Txn) -> Handle:
+    """Port.qos of pods: one row for all, of the type by which Open vSwitch has no part in a device's qdiscs.
+
+    Without it, it removes them whenever it is configured anew, those of chained plugins too (netdev_linux_set_qos in
+    lib/netdev-linux.c).
+    """
+    for row in txn.rows("QoS"):
+        if POD_QOS in txn.get(row, "external_ids"):
+            return row
+    return txn.insert("QoS", {"type": "linux-noop", "external_ids": {POD_QOS: "true"}})
 
 
 def _ensure_port(txn: Txn, bridge: Handle, name: str, interface: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Txn:
 
     def root(self) -> Handle:
         """The one row of Open_vSwitch. OvsdbError: the database was never initialised."""
-        rows = list(self._idl.tables["Open_vSwitch"].rows.values())
+        rows = self.rows("Open_vSwitch")
         if len(rows) != 1:
             raise OvsdbError(f"Open_vSwitch has {len(rows)} rows instead of 1: run `ovs-vsctl init` on this database")
         return rows[0]
@@ -43,6 +43,10 @@ class Txn:
             return made
         known = self._names[table].get(name)
         return None if known is None or known in self._hidden else self._idl.tables[table].rows[known]
+
+    def rows(self, table: str) -> tuple[Handle, ...]:
+        """All rows of a table, with those made in this transaction."""
+        return tuple(self._idl.tables[table].rows.values())
 
     def get(self, row: Handle, column: str) -> Any:
         """A column: map as dict, optional scalar or None, references as a list of handles, other sets as a list."""

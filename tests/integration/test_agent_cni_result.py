@@ -245,10 +245,10 @@ def test_c44_what_a_runtime_asks_for_by_capability_is_granted(node: Node) -> Non
 
 
 def test_c13_c44_a_capability_that_weft_does_not_have_leaves_nothing(node: Node) -> None:
-    asked = {"bandwidth": {"ingressRate": 1000000, "ingressBurst": 8000}}
-    box = node.box("fast", capability_args=asked).speaking("1.0.0", capabilities={"bandwidth": True})
+    asked = {"aliases": ["db"]}
+    box = node.box("named", capability_args=asked).speaking("1.0.0", capabilities={"aliases": True})
     refused = box.refused()
     assert refused.code == 2
-    assert 'runtimeConfig.bandwidth={"ingressBurst":8000,"ingressRate":1000000}' in refused.msg
+    assert 'runtimeConfig.aliases=["db"]' in refused.msg
     assert box.addresses() == []
     box.delete()

@@ -6,7 +6,16 @@ from ipaddress import ip_interface
 import pytest
 
 from cni.errors import CniError, ErrorCode
-from cni.requested import PodArgs, Requested, parse_args, parse_pod, parse_requested
+from cni.requested import (
+    Bandwidth,
+    Limit,
+    PodArgs,
+    Requested,
+    parse_args,
+    parse_bandwidth,
+    parse_pod,
+    parse_requested,
+)
 from cni.result import Dns
 
 CONTAINERD = {
@@ -92,7 +101,6 @@ def test_c44_malformed_requests_are_refused_by_key_and_value(runtime: dict[str, 
 @pytest.mark.parametrize(
     ("key", "value", "advice"),
     [
-        ("bandwidth", {"ingressRate": 1000000, "ingressBurst": 2000}, "chain the bandwidth plugin"),
         ("portMappings", [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}], "chain the portmap plugin"),
         ("PortMappings", [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp"}], "chain the portmap plugin"),
         ("ipRanges", [[{"subnet": "10.1.2.0/24"}]], "addresses come from the Node's podCIDRs"),
@@ -125,3 +133,30 @@ def test_c44_c45_dns_of_the_runtime_beats_that_of_the_configuration():
 def test_c44_dns_that_cannot_be_read_is_refused():
     with pytest.raises(CniError, match=r"runtimeConfig\.dns\.servers=7"):
         parse_requested({}, {}, {"dns": {"servers": 7}})
+
+
+def test_c44_c45_limits_in_each_direction():
+    asked = {"IngressRate": 8000, "ingressBurst": 16000, "egressRate": 0, "EgressBurst": 0}
+    assert parse_requested({}, {}, {"Bandwidth": asked}).bandwidth == Bandwidth(ingress=Limit(8000, 16000))
+    both = {"ingressRate": 8, "ingressBurst": 8, "egressRate": 16, "egressBurst": 24}
+    assert parse_bandwidth({"bandwidth": both}) == Bandwidth(Limit(8, 8), Limit(16, 24))
+    assert parse_bandwidth({"bandwidth": None}) == parse_bandwidth({}) == Bandwidth()
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"ingressRate": 8}, "runtimeConfig.bandwidth.ingressBurst=0"),
+        ({"egressBurst": 8}, "runtimeConfig.bandwidth.egressRate=0"),
+        ({"egressRate": 7, "egressBurst": 8}, "runtimeConfig.bandwidth.egressRate=7"),
+        ({"EgressRate": "1M", "egressBurst": 8}, 'runtimeConfig.bandwidth.egressRate="1M"'),
+        ({"ingressRate": 8, "ingressBurst": 2**35}, f"runtimeConfig.bandwidth.ingressBurst={2**35}"),
+        ({"ingressRate": 2**63, "ingressBurst": 8}, f"runtimeConfig.bandwidth.ingressRate={2**63}"),
+        ("1M", 'runtimeConfig.bandwidth="1M"'),
+    ],
+)
+def test_c44_a_limit_that_cannot_be_read_is_refused_by_key_and_value(asked, named):
+    with pytest.raises(CniError) as caught:
+        parse_bandwidth({"bandwidth": asked})
+    assert caught.value.code is ErrorCode.INVALID_NETWORK_CONFIG
+    assert named in caught.value.msg
