@@ -13,6 +13,7 @@ import msgspec
 
 from cni.errors import CniError, ErrorCode
 from cni.fields import field, fold, invalid, show
+from cni.ranges import Pools, parse_pools
 from cni.requested import (
     Bandwidth,
     PodArgs,
@@ -49,7 +50,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class NetConf:
-    """A plugin's network configuration. `raw` is all of it, for keys that only one verb reads."""
+    """A plugin's network configuration. `pools` are read for ADD alone; `raw` is all of it."""
 
     cni_version: str
     name: str
@@ -58,6 +59,7 @@ class NetConf:
     runtime_config: Mapping[str, Any]
     dns: Dns
     ip_masq: bool | None
+    pools: Pools
     raw: Mapping[str, Any]
 
 
@@ -222,6 +224,7 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
         runtime_config=field(obj, "runtimeConfig", dict[str, Any], {}),
         dns=parse_dns(obj),
         ip_masq=None if obj.get("ipMasq") is None else field(obj, "ipMasq", bool, False),
+        pools=parse_pools(obj) if verb == "ADD" else {},
         raw=obj,
     )
 

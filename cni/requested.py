@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from cni.errors import CniError, ErrorCode
 from cni.fields import field, fold, invalid, show
+from cni.ranges import ANYWHERE, AskedRanges, parse_asked
 from cni.result import NO_DNS, Dns, parse_dns
 
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_ANNOTATIONS = "io.kubernetes.cri.pod-annotations"  # containerd's name of the capability
 _MOST_RATE, _MOST_BURST = (1 << 63) - 1, 8 * ((1 << 32) - 1)
 """In bits per second and in bits: what the kernel can count in bytes."""
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
@@ -51,8 +53,8 @@ NO_LIMITS = Bandwidth()
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """Addresses (at most one of a family), a unicast MAC, limits, and DNS settings for the result, that somebody asks
-    for.
+    """Addresses (at most one of a family) or ranges to have them from, a unicast MAC, limits, and DNS settings for
+    the result, that somebody asks for; and the Pod's annotations, None when the runtime does not tell them.
 
     What cannot be granted must be refused, not ignored; the keys, where it was asked, are for that refusal.
     """
@@ -61,6 +63,8 @@ class Requested:
     mac: str = ""
     dns: Dns = NO_DNS
     bandwidth: Bandwidth = NO_LIMITS
+    ranges: AskedRanges = ANYWHERE
+    annotations: Mapping[str, str] | None = None
     ips_key: str = dataclass_field(default="ips", compare=False)
     mac_key: str = dataclass_field(default="mac", compare=False)
 
@@ -99,7 +103,6 @@ def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:
 
 _OTHERS = {
     "portmappings": "chain the portmap plugin behind Weft, and declare the capability there",
-    "ipranges": "remove the capability, addresses come from the Node's podCIDRs",
     "aliases": "remove the capability, Weft gives pods no names",
     "infinibandguid": "remove the capability, a pod's interface is no InfiniBand device",
     "deviceid": "remove the capability, a pod's interface is no device of the host's",
@@ -119,7 +122,21 @@ def parse_requested(args: Mapping[str, str], conf: Mapping[str, Any], runtime: M
     all_ips = [(ips, where + "ips") for where, source in sources if (ips := _ips(source, where))]
     all_macs = [(mac, where + "mac") for where, source in sources if (mac := _mac(source, where))]
     (ips, ips_key), (mac, mac_key) = (*all_ips, ((), "ips"))[0], (*all_macs, ("", "mac"))[0]
-    return Requested(ips, mac, _dns(conf, fold(runtime)), parse_bandwidth(runtime), ips_key, mac_key)
+    return Requested(
+        ips=ips,
+        mac=mac,
+        dns=_dns(conf, fold(runtime)),
+        bandwidth=parse_bandwidth(runtime),
+        ranges=parse_asked(runtime),
+        annotations=_annotations(runtime),
+        ips_key=ips_key,
+        mac_key=mac_key,
+    )
+
+
+def _annotations(runtime: Mapping[str, Any]) -> Mapping[str, str] | None:
+    told = runtime.get(_ANNOTATIONS) is not None
+    return field(runtime, _ANNOTATIONS, dict[str, str], {}, where="runtimeConfig.") if told else None
 
 
 def parse_bandwidth(runtime: Mapping[str, Any]) -> Bandwidth:

@@ -14,11 +14,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
 
 from cni.errors import CniError, ErrorCode
 from cni.netconf import Add, Check, Del, Gc
-from cni.requested import Bandwidth, Requested
+from cni.requested import Bandwidth, PodArgs, Requested
 from cni.result import Interface, IpConfig, Result, Route
 from node_agent import inspection, wiring
+from node_agent.addresses import Addresses, check_gateways, granting, wish_of, with_annotation
 from node_agent.bridge import NodeBridge, NotInTime
-from node_agent.ipam import Exhausted, IPAddress, Pools, Unavailable, gateway_address
+from node_agent.ipam import Exhausted, IPAddress, Pools, gateway_address
 from node_agent.netns import NetNs, NotANamespace
 from node_agent.wiring import InterfaceExists
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
@@ -42,6 +43,18 @@ class NodeNetwork:
     userspace_datapath: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the rest of the agent knows and does. `network` is what pods get; `claim` is told which addresses a pod is
+    given, before it has them; `missing_flows` says which of a port's flows are not in the switch; `annotations` are a
+    Pod's, and raise CniError when they are not known."""
+
+    network: Callable[[], NodeNetwork]
+    claim: Callable[[Sequence[IPAddress]], None]
+    missing_flows: Callable[[PodPort], Sequence[str]]
+    annotations: Callable[[PodArgs], Mapping[str, str]]
+
+
 Measure = Callable[[str], None]
 """Called with the name of each step of an ADD or DEL as it ends."""
 
@@ -53,24 +66,11 @@ def _unmeasured(step: str) -> None:
 class Attacher:
     """Carries out attachment requests; methods may be called from many threads at once."""
 
-    def __init__(
-        self,
-        switch: NodeBridge,
-        network: Callable[[], NodeNetwork],
-        claim: Callable[[Sequence[IPAddress]], None],
-        missing_flows: Callable[[PodPort], Sequence[str]],
-        seed: int,
-    ) -> None:
-        """`claim` is told which addresses a pod is given, before it has them; `missing_flows` says which of a port's
-        flows are not in the switch; `seed` chooses the first address."""
+    def __init__(self, switch: NodeBridge, around: Surroundings, seed: int) -> None:
+        """`seed` chooses the first address."""
         self._switch = switch
-        self._claim = claim
-        self._missing_flows = missing_flows
-        self._network = network
-        self._seed = seed
-        self._lock = threading.Lock()
-        self._held: dict[AttachmentKey, tuple[IPAddress, ...]] = {}
-        self._last: Sequence[IPAddress] = ()
+        self._around = around
+        self._addresses = Addresses(switch.addresses, seed)
         self._busy: set[AttachmentKey] = set()
         self._idle = threading.Condition()
 
@@ -87,9 +87,9 @@ class Attacher:
             netns = undo.enter_context(_open(command))
             name = port_name(pod.namespace, pod.pod, key)
             self._drop_stale(name, key)
-            network = self._network()
-            ips = undo.enter_context(self._hold(key, network, command.requested))
-            self._claim(ips)
+            network = self._around.network()
+            ips = undo.enter_context(self._hold(key, command, network.pools))
+            self._around.claim(ips)
             mac = _granted_mac(command.requested) or pod_mac(key)
             port = PodPort(name, key, pod.namespace, pod.pod, pod.uid, mac, ips, command.attachment.netns)
             attachment = _attachment(port, network, _granted_limits(command.requested.bandwidth, network.mtu))
@@ -148,10 +148,10 @@ class Attacher:
             return [*problems, f"interface {port.name} is missing on the node"]
         with _open(command) as netns:
             found = wiring.pod_end(port.key.ifname, netns)
-        problems += inspection.pod_end_problems(_attachment(port, self._network(), command.bandwidth), found)
+        problems += inspection.pod_end_problems(_attachment(port, self._around.network(), command.bandwidth), found)
         problems += inspection.limit_problems(command.bandwidth, wiring.received_rate(port.name), found.rate)
         if not problems:
-            problems += (f"the switch has no flow {flow}" for flow in self._missing_flows(port))
+            problems += (f"the switch has no flow {flow}" for flow in self._around.missing_flows(port))
         return problems
 
     def collect(self, command: Gc) -> None:
@@ -176,13 +176,7 @@ class Attacher:
 
     def try_address(self) -> None:
         """Raises Exhausted when there is no address for another pod."""
-        network = self._network()
-        with self._lock:
-            network.pools.allocate(self._used(), self._last or network.pools.start(self._seed))
-
-    def _used(self) -> set[IPAddress]:
-        """Addresses of the ledger, and those that are on their way there."""
-        return self._switch.addresses() | {ip for ips in self._held.values() for ip in ips}
+        self._addresses.try_one(self._around.network().pools)
 
     def _ledger(self) -> Mapping[str, PodPort]:
         """All attachments. OvsdbUnavailable: not known at the moment, which is not the same as none."""
@@ -211,23 +205,13 @@ class Attacher:
                 raise InterfaceExists(name, f"the node: it is container {port.key.container}'s; try a new container")
 
     @contextmanager
-    def _hold(
-        self, key: AttachmentKey, network: NodeNetwork, requested: Requested
-    ) -> Iterator[tuple[IPAddress, ...]]:
-        """Addresses that nobody else gets until the row that takes them is in the ledger."""
-        wanted = tuple(interface.ip for interface in requested.ips)
-        with self._lock:
-            used = self._used()
-            last = self._last or network.pools.start(self._seed)
-            try:
-                self._held[key] = self._last = network.pools.allocate(used, last, wanted)
-            except Unavailable as e:
-                raise CniError(ErrorCode.UNSUPPORTED_FIELD, f"{requested.ips_key}: {e}") from e
-        try:
-            yield self._held[key]
-        finally:
-            with self._lock:
-                del self._held[key]
+    def _hold(self, key: AttachmentKey, command: Add, pools: Pools) -> Iterator[tuple[IPAddress, ...]]:
+        """Addresses as the ADD asks for them."""
+        told = command.requested.annotations
+        asking = with_annotation(command, self._around.annotations(command.attachment.args) if told is None else told)
+        check_gateways(asking, pools)
+        with granting(asking), self._addresses.hold(key, pools, wish_of(asking)) as given:
+            yield given
 
     @contextmanager
     def _turn(self, key: AttachmentKey) -> Iterator[None]:

@@ -7,9 +7,12 @@ as long as possible: whoever still remembers its old owner meets nobody, rather 
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from node_agent import spans
+from node_agent.spans import Spans
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -22,18 +25,46 @@ class PoolError(ValueError):
 
 
 class Exhausted(Exception):  # noqa: N818 - named as what went wrong
-    """Every address of a CIDR is in use or reserved."""
+    """Every address of a CIDR that a pod may have is in use or reserved."""
 
-    def __init__(self, cidr: IPNetwork, in_use: int, reserved: int) -> None:
+    def __init__(self, cidr: IPNetwork, among: str, in_use: int, of: tuple[int, int]) -> None:
+        """`of`: how many there are, and how many of them are reserved."""
         super().__init__(
-            f"no free address in {cidr}: of {cidr.num_addresses}, {in_use} are in use and {reserved} reserved;"
-            f" delete pods on this node, or give it a larger podCIDR"
+            f"no free address in {among or cidr}: of {of[0]}, {in_use} are in use and {of[1]} reserved;"
+            f" delete pods on this node, or give it a larger {'range' if among else 'podCIDR'}"
         )
         self.cidr = cidr
 
 
 class Unavailable(ValueError):  # noqa: N818 - named as what went wrong
     """A requested address cannot be given; the message names it and says why."""
+
+
+Range = tuple[IPAddress, IPAddress]
+"""The first and the last address of it."""
+
+RELATIVE = (IPv4Network("0.0.0.0/8"), IPv6Network("::/96"))
+"""Ranges in these, which no pod's addresses are of, count from the beginning of a node's podCIDR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Ranges by the name of the setting that has them. They concern families of which they have a range."""
+
+    name: str
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for: just these addresses; some that are in all of `within`, and in none of `apart`."""
+
+    ips: tuple[IPAddress, ...] = ()
+    within: tuple[Bounds, ...] = ()
+    apart: tuple[Bounds, ...] = ()
+
+
+ANY = Wish()
 
 
 def gateway_address(cidr: IPNetwork) -> IPAddress:
@@ -79,38 +110,15 @@ class Pools:
         """
         return tuple(_at(cidr, seed % min(cidr.num_addresses, _SEED_WINDOW)) for cidr in self.cidrs)
 
-    def allocate(
-        self, used: Set[IPAddress], last: Sequence[IPAddress], requested: Sequence[IPAddress] = ()
-    ) -> tuple[IPAddress, ...]:
+    def allocate(self, used: Set[IPAddress], last: Sequence[IPAddress], wish: Wish = ANY) -> tuple[IPAddress, ...]:
         """One free address of each family, in the order of the CIDRs: the requested one, or the next after ``last``.
 
         ``last`` is the result of the allocation before (or of start). Raises Exhausted, or Unavailable for a
-        requested address that is outside, reserved or in use. Takes as many steps as there are addresses in use
-        in a row, whatever the size of the CIDR.
+        requested address that is outside, reserved or in use, and for bounds that have no address in a CIDR. Takes as
+        many steps as there are addresses in use in a row, whatever the size of the CIDR.
         """
-        self._check_requested(requested)
-        return tuple(self._from(cidr, used, last, requested) for cidr in self.cidrs)
-
-    def _from(
-        self, cidr: IPNetwork, used: Set[IPAddress], last: Sequence[IPAddress], requested: Sequence[IPAddress]
-    ) -> IPAddress:
-        wanted = next((ip for ip in requested if ip in cidr), None)
-        if wanted is not None:
-            return self._checked(cidr, used, wanted)
-        cursor = next((int(ip) - int(cidr.network_address) for ip in last if ip in cidr), 0)
-        taken = never_given(cidr)
-        for step in range(1, cidr.num_addresses + 1):
-            candidate = _at(cidr, (cursor + step) % cidr.num_addresses)
-            if candidate not in used and candidate not in taken:
-                return candidate
-        raise Exhausted(cidr, sum(ip in cidr for ip in used - taken), sum(ip in cidr for ip in taken))
-
-    def _checked(self, cidr: IPNetwork, used: Set[IPAddress], wanted: IPAddress) -> IPAddress:
-        if wanted in never_given(cidr):
-            raise Unavailable(f"requested address {wanted} is reserved in {cidr}")
-        if wanted in used:
-            raise Unavailable(f"requested address {wanted} is in use by another pod on this node")
-        return wanted
+        self._check_requested(wish.ips)
+        return tuple(_from(cidr, used, last, wish) for cidr in self.cidrs)
 
     def _check_requested(self, requested: Sequence[IPAddress]) -> None:
         for ip in requested:
@@ -119,6 +127,72 @@ class Pools:
                 raise Unavailable(f"requested address {ip} is not in {', '.join(map(str, self.cidrs))}")
             if sum(other in cidr for other in requested) > 1:
                 raise Unavailable(f"more than one address requested in {cidr}: {', '.join(map(str, requested))}")
+
+
+def _from(cidr: IPNetwork, used: Set[IPAddress], last: Sequence[IPAddress], wish: Wish) -> IPAddress:
+    wanted = next((ip for ip in wish.ips if ip in cidr), None)
+    if wanted is not None:
+        return _checked(cidr, used, wanted, wish)
+    bounded, possible = _bounded(cidr, wish.within), _possible(cidr, wish)
+    cursor = next((int(ip) - int(cidr.network_address) for ip in last if ip in cidr), 0)
+    for offset in spans.in_turn(possible, cursor):
+        candidate = _at(cidr, offset)
+        if candidate not in used:
+            return candidate
+    all_of_them = spans.size(bounded)
+    reserved = all_of_them - spans.size(possible)
+    raise Exhausted(cidr, _names(wish.within), all_of_them - reserved, (all_of_them, reserved))
+
+
+def _bounded(cidr: IPNetwork, within: Iterable[Bounds]) -> Spans:
+    """Where addresses may be, as offsets; bounds that have no range of a family leave it alone."""
+    found: Spans = ((0, cidr.num_addresses - 1),)
+    for bounds in within:
+        if any(each[0].version == cidr.version for each in bounds.ranges):
+            found = spans.both(found, _spans(cidr, bounds))
+            if not found:
+                raise Unavailable(f"{bounds.name} has no address in this node's podCIDR {cidr}")
+    return found
+
+
+def _possible(cidr: IPNetwork, wish: Wish) -> Spans:
+    """Of those, the ones that are neither reserved nor others'."""
+    offsets = (int(ip) - int(cidr.network_address) for ip in never_given(cidr))
+    others = (span for bounds in wish.apart for span in _spans(cidr, bounds))
+    return spans.less(_bounded(cidr, wish.within), [*((offset, offset) for offset in offsets), *others])
+
+
+def _spans(cidr: IPNetwork, bounds: Bounds) -> Spans:
+    """The bounds' offsets in a CIDR."""
+    everything = ((0, cidr.num_addresses - 1),)
+    same_family = [each for each in bounds.ranges if each[0].version == cidr.version]
+    return spans.both(everything, spans.merged((_offset(cidr, a), _offset(cidr, b)) for a, b in same_family))
+
+
+def _offset(cidr: IPNetwork, ip: IPAddress) -> int:
+    return int(ip) if any(ip in network for network in RELATIVE) else int(ip) - int(cidr.network_address)
+
+
+def _checked(cidr: IPNetwork, used: Set[IPAddress], wanted: IPAddress, wish: Wish) -> IPAddress:
+    offset = int(wanted) - int(cidr.network_address)
+    if wanted in never_given(cidr):
+        raise Unavailable(f"requested address {wanted} is reserved in {cidr}")
+    if not _holds(_bounded(cidr, wish.within), offset):
+        raise Unavailable(f"requested address {wanted} is not in {_names(wish.within)}")
+    for bounds in wish.apart:
+        if _holds(_spans(cidr, bounds), offset):
+            raise Unavailable(f"requested address {wanted} is in {bounds.name}, which is for that namespace alone")
+    if wanted in used:
+        raise Unavailable(f"requested address {wanted} is in use by another pod on this node")
+    return wanted
+
+
+def _holds(some: Spans, offset: int) -> bool:
+    return any(first <= offset <= last for first, last in some)
+
+
+def _names(within: Iterable[Bounds]) -> str:
+    return " and ".join(bounds.name for bounds in within)
 
 
 def _at(cidr: IPNetwork, offset: int) -> IPAddress:

@@ -24,11 +24,12 @@ from kube.objects import Pod
 from kube.reflector import Reflector
 from kube.resources import NODES, PODS
 from node_agent import inspection
-from node_agent.attach import Attacher, NodeNetwork
+from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
 from node_agent.connections import Connections
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
+from node_agent.pods import PodBook
 from node_agent.purger import Purger
 from node_agent.reaper import Reaper
 from node_agent.recovery import Pods
@@ -61,7 +62,12 @@ class Agent:
         self._loop = OvsdbLoop()
         self._bridge = NodeBridge(self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed)
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
-        self._reflector = Reflector(self._client, NODES, self._nodes_changed)
+        pods = PodBook(self._client)
+        own_pods = f"spec.nodeName={chosen.node_name}"
+        self._reflectors = (
+            Reflector(self._client, NODES, self._nodes_changed),
+            Reflector(self._client, PODS, pods.apply, own_pods),
+        )
         rundir = appctl.rundir_of(chosen.ovsdb)
         self._purger = Purger(rundir, self._purged)
         self._connections = Connections(rundir)
@@ -69,7 +75,8 @@ class Agent:
         self._reaper = Reaper(self._bridge, self._pods, chosen.leftover_seconds)
         seed = int.from_bytes(os.urandom(4), "big")
         missing_flows = partial(inspection.missing_flows, socket=management.socket_of(rundir, chosen.bridge))
-        attacher = Attacher(self._bridge, self._network, self._connections.claim, missing_flows, seed)
+        around = Surroundings(self._network, self._connections.claim, missing_flows, pods.annotations)
+        attacher = Attacher(self._bridge, around, seed)
         self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
         status = Status(self._bridge, rundir, attacher, self._unready)
         verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
@@ -82,13 +89,15 @@ class Agent:
         self._connections.start()
         self._reaper.start()
         self._bridge.start()
-        self._reflector.start()
+        for reflector in self._reflectors:
+            reflector.start()
         self._server.start()
         log.info("agent started", node=self._settings.node_name, pid=os.getpid(), health_port=self._health.port)
         while self._keep():
             pass
         self._server.stop()
-        self._reflector.stop()
+        for reflector in self._reflectors:
+            reflector.stop()
         self._purger.stop()
         self._connections.stop()
         self._reaper.stop()
@@ -126,7 +135,7 @@ class Agent:
         return reasons
 
     def _dead(self) -> Sequence[str]:
-        return [] if self._reflector.alive else ["the watch of Nodes has ended: see the log"]
+        return [] if all(each.alive for each in self._reflectors) else ["a watch has ended: see the log"]
 
     def _annotate(self, annotations: Mapping[str, str]) -> None:
         self._client.patch_merge(NODES, self._settings.node_name, {"metadata": {"annotations": annotations}})

@@ -15,11 +15,10 @@ from daemon import logs
 from kube.objects import Pod
 from node_agent import wiring
 from node_agent.bridge import NodeBridge
+from node_agent.pods import is_pod
 from ovsdb.rows import Bridge, PodPort
 
 COMMIT_SECONDS = 5.0
-
-_MIRROR = "kubernetes.io/config.mirror"
 
 log = logs.get("weft.recovery")
 
@@ -52,8 +51,7 @@ def _has_pod(port: PodPort, pods: Pods) -> bool:
     pod = pods.get(key)
     if pod is None:
         return key in pods
-    # The runtime knows a static pod by another uid than the API.
-    return not port.uid or port.uid == pod.meta.uid or _MIRROR in pod.meta.annotations
+    return is_pod(pod, port.uid)
 
 
 class Overdue:

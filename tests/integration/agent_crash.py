@@ -15,7 +15,7 @@ import sys
 from ipaddress import ip_network
 
 from cni.netconf import Add, Del, parse
-from node_agent.attach import Attacher, NodeNetwork
+from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
 from node_agent.connections import Connections
 from node_agent.ipam import Pools
@@ -39,7 +39,8 @@ def main(remote: str, step: str) -> int:
         bridge.start()
         bridge.wait_ready(READY_SECONDS)
         claim = Connections(appctl.rundir_of(remote)).claim
-        attacher = Attacher(bridge, lambda: NETWORK, claim, lambda _: (), seed=int.from_bytes(os.urandom(2), "big"))
+        around = Surroundings(lambda: NETWORK, claim, lambda _: (), lambda _: {})
+        attacher = Attacher(bridge, around, seed=int.from_bytes(os.urandom(2), "big"))
         if isinstance(command, Add):
             attacher.add(command, die_at)
         elif isinstance(command, Del):

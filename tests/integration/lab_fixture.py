@@ -51,14 +51,14 @@ def running_lab(name: str, *pods: Obj, **settings: Any) -> Iterator[Lab]:
         yield lab
 
 
-def pod(name: str, on: str) -> Obj:
+def pod(name: str, on: str, namespace: str = "default") -> Obj:
     """A pod that does nothing, on a node."""
-    return _pod(name, {"nodeName": on})
+    return _pod(name, {"nodeName": on}, namespace)
 
 
-def _pod(name: str, spec: Obj) -> Obj:
+def _pod(name: str, spec: Obj, namespace: str = "default") -> Obj:
     containers = [{"name": "c", "image": "registry.k8s.io/pause:3.9"}]
-    metadata = {"name": name, "namespace": "default"}
+    metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "containers": containers}}
 
 

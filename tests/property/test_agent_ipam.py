@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_agent.ipam import Exhausted, Pools, Unavailable, never_given
+from node_agent.ipam import ANY, Exhausted, Pools, Unavailable, Wish, never_given
 
 NETWORKS = {"10.1.0.0": (24, 30), "fd00:1::": (118, 126)}
 
@@ -33,10 +33,10 @@ def free(cidr, used):
     return set(cidr) - used - never_given(cidr)
 
 
-def attempt(pools, used, last, requested=()):
+def attempt(pools, used, last, wish=ANY):
     """The addresses given, or the CIDR that is exhausted."""
     try:
-        return pools.allocate(used, last, requested)
+        return pools.allocate(used, last, wish)
     except Exhausted as e:
         return e.cidr
 
@@ -59,9 +59,9 @@ def test_a_requested_address_is_given_if_and_only_if_it_is_free(situation, data)
     wanted = data.draw(st.sampled_from(list(cidr)))
     if wanted not in free(cidr, used):
         with pytest.raises((Unavailable, Exhausted)):
-            pools.allocate(used, last, (wanted,))
+            pools.allocate(used, last, Wish((wanted,)))
     else:
-        result = attempt(pools, used, last, (wanted,))
+        result = attempt(pools, used, last, Wish((wanted,)))
         assert wanted in result if isinstance(result, tuple) else result != cidr
 
 

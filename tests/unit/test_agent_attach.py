@@ -10,7 +10,7 @@ import pytest
 
 from cni.errors import CniError, ErrorCode
 from cni.netconf import Add, Check, Del, Gc, parse
-from node_agent.attach import Attacher, NodeNetwork, pod_mac
+from node_agent.attach import Attacher, NodeNetwork, Surroundings, pod_mac
 from node_agent.bridge import NodeBridge
 from ovsdb.loop import OvsdbLoop
 from ovsdb.rows import AttachmentKey
@@ -45,9 +45,7 @@ def attacher() -> Iterator[Attacher]:
     with OvsdbLoop() as loop:
         yield Attacher(
             NodeBridge(loop.session(REMOTE, OWN), "br-int"),
-            no_network,
-            claim=list,
-            missing_flows=lambda _: (),
+            Surroundings(no_network, claim=list, missing_flows=lambda _: (), annotations=lambda _: {}),
             seed=1,
         )
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from node_agent.ipam import Exhausted, PoolError, Pools, Unavailable, gateway_address, next_hop_address
+from node_agent.ipam import Bounds, Exhausted, PoolError, Pools, Unavailable, Wish, gateway_address, next_hop_address
 
 NONE: frozenset = frozenset()
 
@@ -97,7 +97,7 @@ def test_a_node_without_cidr_is_refused_with_advice():
 
 def test_a_requested_address_is_given():
     both = pools("10.1.0.0/24", "fd00:1::/64")
-    assert both.allocate(NONE, (), ips("fd00:1::abcd")) == ips("10.1.0.2", "fd00:1::abcd")
+    assert both.allocate(NONE, (), Wish(ips("fd00:1::abcd"))) == ips("10.1.0.2", "fd00:1::abcd")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_requested_address_is_given():
 def test_a_requested_address_that_cannot_be_given_is_refused_with_the_reason(requested, why):
     pool = pools("10.1.0.0/24")
     with pytest.raises(Unavailable, match=why):
-        pool.allocate(set(ips("10.1.0.8")), (), ips(*requested))
+        pool.allocate(set(ips("10.1.0.8")), (), Wish(ips(*requested)))
 
 
 def test_a_64_is_allocated_from_without_being_walked():
@@ -135,3 +135,59 @@ def test_the_node_keeps_the_first_two_addresses_for_itself():
     for cidr, hop, gateway in (("10.1.0.0/24", "10.1.0.0", "10.1.0.1"), ("fd00:1::/64", "fd00:1::", "fd00:1::1")):
         assert next_hop_address(ip_network(cidr)) == ip_address(hop)
         assert gateway_address(ip_network(cidr)) == ip_address(gateway)
+
+
+# Bounds: where a namespace's pods, or those that a runtime asks for, may have addresses.
+
+
+def bounds(name, *texts):
+    return Bounds(name, tuple((network[0], network[-1]) for network in map(ip_network, texts)))
+
+
+def test_an_address_is_given_out_of_the_bounds_and_of_any_if_they_have_none_of_its_family():
+    both = pools("10.1.0.0/24", "fd00:1::/64")
+    wish = Wish(within=(bounds("team", "10.1.0.64/26", "10.2.0.0/16"),))
+    assert both.allocate(NONE, (), wish) == ips("10.1.0.64", "fd00:1::2")
+    assert both.allocate(NONE, ips("10.1.0.127", "fd00:1::5"), wish) == ips("10.1.0.64", "fd00:1::6")
+
+
+def test_a_range_may_count_from_the_beginning_of_the_podcidr():
+    wish = Wish(within=(bounds("team", "0.0.0.128/25", "::1:0/112"),))
+    assert pools("10.1.7.0/24", "fd00:1::/64").allocate(NONE, (), wish) == ips("10.1.7.128", "fd00:1::1:0")
+    assert pools("10.1.8.0/24").allocate(NONE, ips("10.1.8.254"), wish) == ips("10.1.8.128")
+
+
+def test_others_get_no_address_of_bounds_that_are_anothers():
+    wish = Wish(apart=(bounds("team", "10.1.0.0/25"), bounds("other", "0.0.0.192/26")))
+    assert pools("10.1.0.0/24").allocate(NONE, ips("10.1.0.191"), wish) == ips("10.1.0.128")
+
+
+def test_bounds_within_bounds():
+    wish = Wish(within=(bounds("team", "10.1.0.0/25"), bounds("asked", "10.1.0.64/26", "10.1.0.128/26")))
+    assert pools("10.1.0.0/24").allocate(NONE, ips("10.1.0.127"), wish) == ips("10.1.0.64")
+
+
+def test_what_is_reserved_is_so_within_bounds():
+    wish = Wish(within=(bounds("team", "10.1.0.0/30"),))
+    assert pools("10.1.0.0/24").allocate(NONE, (), wish) == ips("10.1.0.2")
+    with pytest.raises(
+        Exhausted, match=r"no free address in team: of 4, 2 are in use and 2 reserved; .* larger range"
+    ):
+        pools("10.1.0.0/24").allocate(set(ips("10.1.0.2", "10.1.0.3")), (), wish)
+
+
+def test_bounds_that_miss_the_podcidr_are_told_by_name():
+    with pytest.raises(Unavailable, match=r"team has no address in this node's podCIDR 10\.1\.0\.0/24"):
+        pools("10.1.0.0/24").allocate(NONE, (), Wish(within=(bounds("team", "10.2.0.0/24"),)))
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        (Wish(ips("10.1.0.9"), within=(bounds("team", "10.1.0.64/26"),)), r"10\.1\.0\.9 is not in team"),
+        (Wish(ips("10.1.0.9"), apart=(bounds("team", "10.1.0.0/26"),)), r"is in team, which is for that namespace"),
+    ],
+)  # fmt: skip
+def test_a_requested_address_has_to_keep_to_the_bounds(wish, why):
+    with pytest.raises(Unavailable, match=why):
+        pools("10.1.0.0/24").allocate(NONE, (), wish)

@@ -10,7 +10,7 @@ import pytest
 
 from cni.errors import CniError, ErrorCode
 from cni.frame import Request
-from node_agent.attach import Attacher, NodeNetwork
+from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
 from node_agent.metrics import Metrics
 from node_agent.status import Reason
@@ -40,7 +40,7 @@ class Agent:
     def start(self, loop: OvsdbLoop) -> None:
         switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
         self.verbs = Verbs(
-            Attacher(switch, self.network, claim=list, missing_flows=lambda _: (), seed=1),
+            Attacher(switch, Surroundings(self.network, list, lambda _: (), lambda _: {}), seed=1),
             lambda: self.reasons,
             lambda: self.status,
             self.metrics,

@@ -58,6 +58,7 @@ def test_add() -> None:
         runtime_config={"aliases": {}},
         dns=Dns(domain="x"),
         ip_masq=True,
+        pools={},
         raw=CONF | {"dns": {"domain": "x"}, "ipMasq": True, "runtimeConfig": {"aliases": {}}},
     )
 

@@ -103,7 +103,6 @@ def test_c44_malformed_requests_are_refused_by_key_and_value(runtime: dict[str, 
     [
         ("portMappings", [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}], "chain the portmap plugin"),
         ("PortMappings", [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp"}], "chain the portmap plugin"),
-        ("ipRanges", [[{"subnet": "10.1.2.0/24"}]], "addresses come from the Node's podCIDRs"),
         ("infinibandGUID", "c2:11:22:33:44:55:66:77", "no InfiniBand device"),
         ("deviceID", "0000:01:00.1", "no device of the host's"),
         ("aliases", ["db"], "gives pods no names"),
@@ -118,7 +117,7 @@ def test_c13_c44_c45_a_capability_that_weft_does_not_have_is_refused_by_key_and_
     assert parse_requested({}, {}, {key: type(value)()}) == Requested()
 
 
-@pytest.mark.parametrize("key", ["cgroupPath", "io.kubernetes.cri.pod-annotations", "CNIDeviceInfoFile", "x"])
+@pytest.mark.parametrize("key", ["cgroupPath", "CNIDeviceInfoFile", "x"])
 def test_c44_what_only_informs_is_left_alone(key):
     assert parse_requested({}, {}, {key: {"a": "b"}}) == Requested()
 

@@ -1,0 +1,61 @@
+"""What the Pods of this node say of themselves: followed, so that an ADD need not ask for each."""
+
+from collections.abc import Mapping
+
+from cni.errors import CniError, ErrorCode
+from cni.requested import PodArgs
+from kube.changes import Applied, Change, Deleted, Listed
+from kube.client import ApiClient
+from kube.errors import ApiError, KubeError, ParseError
+from kube.objects import Pod, parse_pod
+from kube.resources import PODS
+
+MIRROR = "kubernetes.io/config.mirror"
+"""Annotation of the Pod that a kubelet makes of a static pod. The runtime knows that by another uid than the API."""
+
+
+class PodBook:
+    """Follows the Pods of a node, and asks the API for one that it has not heard of: a runtime may be faster than the
+    watch."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._known: dict[str, Pod] = {}
+
+    def apply(self, change: Change) -> None:
+        """Take in a change of Pods."""
+        if isinstance(change, Listed):
+            kept = {key: pod for key, pod in self._known.items() if key in change.refused}
+            self._known = kept | {pod.meta.key: pod for pod in change.objects if isinstance(pod, Pod)}
+        elif isinstance(change, Applied) and isinstance(change.object, Pod):
+            self._known[change.object.meta.key] = change.object
+        elif isinstance(change, Deleted):
+            self._known.pop(change.key, None)
+
+    def annotations(self, args: PodArgs) -> Mapping[str, str]:
+        """Those of just this pod; none when the API does not know it. CniError 11: the API cannot be asked."""
+        known = self._known.get(f"{args.namespace}/{args.pod}")
+        if known is None or not is_pod(known, args.uid):
+            known = self._ask(args)
+        return known.meta.annotations if known is not None and is_pod(known, args.uid) else {}
+
+    def _ask(self, args: PodArgs) -> Pod | None:
+        try:
+            return parse_pod(self._client.get(PODS, args.pod, args.namespace))
+        except ApiError as e:
+            if e.status == 404:
+                return None
+            raise _unknown(args, e) from e
+        except (KubeError, ParseError) as e:
+            raise _unknown(args, e) from e
+
+
+def is_pod(pod: Pod, uid: str) -> bool:
+    """Whether it is the one that a runtime knows by a uid, rather than an earlier or later one of its name."""
+    return not uid or uid == pod.meta.uid or MIRROR in pod.meta.annotations
+
+
+def _unknown(args: PodArgs, error: Exception) -> CniError:
+    return CniError(
+        ErrorCode.TRY_AGAIN_LATER, f"Pod {args.namespace}/{args.pod}: its annotations are not known: {error}"
+    )

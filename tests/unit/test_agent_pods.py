@@ -1,0 +1,65 @@
+"""Whose annotations an ADD is told, and what when they are not known."""
+
+import json
+
+import pytest
+
+from cni.errors import CniError, ErrorCode
+from cni.requested import PodArgs
+from kube.changes import Applied, Deleted, Listed
+from kube.client import ApiClient
+from kube.endpoint import from_url
+from kube.objects import parse_pod
+from node_agent.pods import MIRROR, PodBook
+
+ANNOTATIONS = {"weft.dev/ips": "10.1.0.5"}
+
+
+def pod(name="web", uid="u1", **annotations):
+    meta = {"name": name, "namespace": "test", "uid": uid, "annotations": {**ANNOTATIONS, **annotations}}
+    return parse_pod(json.dumps({"metadata": meta}).encode())
+
+
+@pytest.fixture
+def book():
+    """Without an API server: what it does not know, it can only fail to ask for."""
+    return PodBook(ApiClient(from_url("http://127.0.0.1:1")))
+
+
+def asked(book, name="web", uid="u1"):
+    return dict(book.annotations(PodArgs("test", name, uid)))
+
+
+def refused(book, **args):
+    with pytest.raises(CniError) as caught:
+        asked(book, **args)
+    assert caught.value.code is ErrorCode.TRY_AGAIN_LATER
+    return caught.value.msg
+
+
+def test_a_pod_that_was_told_of_is_not_asked_for(book):
+    book.apply(Listed("Pod", (pod(),)))
+    assert asked(book) == ANNOTATIONS
+    book.apply(Applied(pod(other="x")))
+    assert asked(book) == {**ANNOTATIONS, "other": "x"}
+    assert asked(book, uid="") == {**ANNOTATIONS, "other": "x"}
+
+
+def test_one_that_is_gone_or_was_made_again_is(book):
+    book.apply(Listed("Pod", (pod(), pod("b"))))
+    book.apply(Deleted("Pod", "test/web"))
+    assert "Pod test/web: its annotations are not known" in refused(book)
+    assert "Pod test/b: its annotations are not known" in refused(book, name="b", uid="u2")
+    book.apply(Listed("Pod", ()))
+    assert "Pod test/b: its annotations are not known" in refused(book, name="b")
+
+
+def test_one_that_cannot_be_read_any_more_is_what_it_was(book):
+    book.apply(Listed("Pod", (pod(),)))
+    book.apply(Listed("Pod", (), frozenset({"test/web"})))
+    assert asked(book) == ANNOTATIONS
+
+
+def test_the_runtime_knows_a_static_pod_by_another_uid(book):
+    book.apply(Applied(pod(uid="of-the-mirror", **{MIRROR: "x"})))
+    assert asked(book, uid="of-the-file") == {**ANNOTATIONS, MIRROR: "x"}
