@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from cni.requested import NO_LIMITS, Bandwidth
-from node_agent import ethtool, rtnl, rtnl_read, shaping, sysctl
+from node_agent import departure, ethtool, rtnl, rtnl_read, shaping, sysctl
 from node_agent.netlink import Netlink
 from node_agent.netns import NetNs, run_in
 from node_agent.nlmsg import NetlinkError, Request
@@ -120,8 +120,8 @@ def delete(host_ifname: str) -> bool:
     with Netlink() as netlink:
         if not _is_pods(netlink, host_ifname):
             return False
-        netlink.execute([rtnl.delete_link(host_ifname)])
-        return True
+    departure.delete_link(host_ifname)
+    return True
 
 
 def exists(host_ifname: str) -> bool:
