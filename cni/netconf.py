@@ -123,6 +123,17 @@ _VERBS: Mapping[str, _Verb] = {
     "VERSION": _Verb(()),
 }
 
+VERBS = tuple(_VERBS)
+"""The values that CNI_COMMAND may have."""
+
+UNKNOWN_VERB = "unknown"
+
+
+def verb_of(env: Mapping[str, str]) -> str:
+    """CNI_COMMAND when it is a verb, else UNKNOWN_VERB: a caller's text names no series of a metric."""
+    verb = env.get("CNI_COMMAND", "")
+    return verb if verb in VERBS else UNKNOWN_VERB
+
 
 def parse(env: Mapping[str, str], stdin: bytes) -> Command:
     """The command in a request. Errors: CniError 1, 4, 6 or 7, naming the key and the value."""

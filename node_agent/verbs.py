@@ -29,7 +29,7 @@ class Verbs:
 
     def serve(self, request: Request) -> bytes:
         """What the plugin prints on stdout. Raises CniError."""
-        verb = request.env.get("CNI_COMMAND", "")
+        verb = netconf.verb_of(request.env)
         started = time.monotonic()
         try:
             return self._dispatch(netconf.parse(request.env, request.stdin))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import generate_latest
 
 from cni.errors import CniError, ErrorCode
 from cni.frame import Request
@@ -130,8 +131,14 @@ def test_refusals_are_counted_by_verb_and_code(
 ) -> None:
     for _ in range(2):
         assert agent.refusal(verb, conf, **env).code == code
-    assert agent.sample("weft_cni_failures_total", verb=verb, code=str(code)) == 2
-    assert agent.sample("weft_cni_request_seconds_count", verb=verb) == 2
+    counted = "unknown" if verb == "FROB" else verb
+    assert agent.sample("weft_cni_failures_total", verb=counted, code=str(code)) == 2
+    assert agent.sample("weft_cni_request_seconds_count", verb=counted) == 2
+
+
+def test_a_verb_that_is_not_utf8_leaves_the_metrics_readable(agent: Agent) -> None:
+    assert agent.refusal(b"AD\xff".decode(errors="surrogateescape")).code == ErrorCode.INVALID_ENVIRONMENT
+    assert b'weft_cni_request_seconds_count{verb="unknown"} 1.0' in generate_latest(agent.metrics.registry)
 
 
 def test_requests_that_succeed_are_counted_as_such(agent: Agent) -> None:
