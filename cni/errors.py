@@ -8,32 +8,42 @@ failure that must be retried.
 """
 
 from enum import IntEnum, unique
+from typing import Self
 
 import msgspec
 
 
 @unique
 class ErrorCode(IntEnum):
-    """Why a request failed; what a runtime does next depends on it."""
+    """Why a request failed, and what that means; what a runtime does next depends on it."""
 
-    INCOMPATIBLE_VERSION = 1
-    UNSUPPORTED_FIELD = 2
-    UNKNOWN_CONTAINER = 3  # the runtime need not clean up
-    INVALID_ENVIRONMENT = 4
-    IO_FAILURE = 5
-    DECODE_FAILURE = 6
-    INVALID_NETWORK_CONFIG = 7
-    INVALID_NETNS = 8  # libcni's, not the specification's: CNI_NETNS is the plugin's own
-    TRY_AGAIN_LATER = 11
-    PLUGIN_NOT_AVAILABLE = 50
-    LIMITED_CONNECTIVITY = 51  # 50, and pods that already run may have lost connectivity
+    _value_: int
+    meaning: str
 
-    ADDRESSES_EXHAUSTED = 100
-    INTERFACE_EXISTS = 101
-    WIRING_FAILED = 102  # a netlink operation failed
-    SWITCH_FAILED = 103  # Open vSwitch refused or did not carry out a change
-    CHECK_FAILED = 104  # the attachment is not what ADD made
-    INTERNAL = 199  # a defect in Weft
+    INCOMPATIBLE_VERSION = 1, "Weft does not have the configuration's cniVersion"
+    UNSUPPORTED_FIELD = 2, "something is asked for that Weft does not have or cannot give"
+    UNKNOWN_CONTAINER = 3, "the container does not exist; the runtime need not clean up"
+    INVALID_ENVIRONMENT = 4, "a CNI_* variable is missing or wrong"
+    IO_FAILURE = 5, "the request could not be read, or its caller is not root"
+    DECODE_FAILURE = 6, "the configuration is not JSON"
+    INVALID_NETWORK_CONFIG = 7, "the configuration is not valid"
+    INVALID_NETNS = 8, "CNI_NETNS is not a container's namespace"  # libcni's code, not the specification's
+    TRY_AGAIN_LATER = 11, "not now; the runtime is to try again"
+    PLUGIN_NOT_AVAILABLE = 50, "the node takes no new pods"
+    LIMITED_CONNECTIVITY = 51, "the node takes no new pods, and those that run may have lost their network"
+
+    ADDRESSES_EXHAUSTED = 100, "every address of the node's range is taken"
+    INTERFACE_EXISTS = 101, "the container is attached already, or its interface's name is taken"
+    WIRING_FAILED = 102, "a device could not be made or configured"
+    SWITCH_FAILED = 103, "Open vSwitch refused a change or did not carry it out"
+    CHECK_FAILED = 104, "the attachment is not what ADD made"
+    INTERNAL = 199, "a defect of Weft"
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
 
 
 class CniError(Exception):
@@ -48,6 +58,9 @@ class CniError(Exception):
     def to_json(self, version: str) -> bytes:
         """The error as a plugin prints it on stdout; `version` is that of the request's configuration."""
         body = {"cniVersion": version, "code": self.code.value, "msg": self.msg, "details": self.details}
-        # A lone surrogate (an environment that is not UTF-8) must not stop the error from being told.
-        printable = {k: v.encode(errors="replace").decode() if isinstance(v, str) else v for k, v in body.items()}
-        return msgspec.json.encode(printable)
+        return msgspec.json.encode({k: as_utf8(v) if isinstance(v, str) else v for k, v in body.items()})
+
+
+def as_utf8(text: str) -> str:
+    """`text` with `?` for lone surrogates (an environment that is not UTF-8), which nothing could write out."""
+    return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What a daemon tells about itself over HTTP: /metrics, /healthz and /readyz.
+"""What a daemon tells about itself over HTTP: /metrics, /healthz, /readyz, and what else it has to tell.
 
 /healthz says whether to restart the daemon, /readyz whether it does its work; each answers 200 "ok", or 503
 with one reason a line, so that `curl` is enough to find out what is wrong. Conventions: Kubernetes probes;
@@ -11,8 +11,8 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -22,12 +22,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 _TEXT = "text/plain; charset=utf-8"
+_JSON = "application/json"
 _SLOW = 5.0  # seconds a client may take for each read or write
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Where the answers come from. `live` and `ready` return what is wrong, nothing when all is well.
+    """Where the answers come from. `live` and `ready` return what is wrong, nothing when all is well; `documents`
+    return JSON, by path.
 
     They are called from the server's threads, on each request, and must be quick.
     """
@@ -35,6 +37,7 @@ class Health:
     registry: CollectorRegistry
     live: Callable[[], Sequence[str]]
     ready: Callable[[], Sequence[str]]
+    documents: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -115,8 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._verdict(self.health.live)
         elif path == "/readyz":
             self._verdict(self.health.ready)
+        elif path in self.health.documents:
+            self._answer(HTTPStatus.OK, self.health.documents[path](), _JSON)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "try /metrics, /healthz or /readyz\n")
+            others = ", ".join(("/metrics", "/healthz", *self.health.documents))
+            self._answer(HTTPStatus.NOT_FOUND, f"try {others} or /readyz\n")
 
     do_HEAD = do_GET  # noqa: N815 - the name http.server calls
 

@@ -27,6 +27,7 @@ from node_agent import inspection
 from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
 from node_agent.connections import Connections
+from node_agent.failures import PATH, Failures
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
 from node_agent.pods import PodBook
@@ -77,10 +78,12 @@ class Agent:
         missing_flows = partial(inspection.missing_flows, socket=management.socket_of(rundir, chosen.bridge))
         around = Surroundings(self._network, self._connections.claim, missing_flows, pods.annotations)
         attacher = Attacher(self._bridge, around, seed)
-        self._health = HealthServer(chosen.health_address, Health(self._metrics.registry, self._dead, self._unready))
+        failures = Failures(chosen.node_name, self._metrics.failures)
+        health = Health(self._metrics.registry, self._dead, self._unready, {PATH: failures.report})
+        self._health = HealthServer(chosen.health_address, health)
         status = Status(self._bridge, rundir, attacher, self._unready)
         verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
-        self._server = CniServer(chosen.cni_socket, verbs.serve)
+        self._server = CniServer(chosen.cni_socket, verbs.serve, refused=failures.record)
 
     def run(self) -> None:
         self._health.start()

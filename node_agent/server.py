@@ -26,13 +26,26 @@ log = logs.get("weft.cni")
 Serve = Callable[[Request], bytes]
 """Carries a request out and returns what the plugin prints. Raises CniError."""
 
+Refused = Callable[[Request, CniError, float], None]
+"""Told of each request that was answered with an error, and after how many seconds."""
+
+_UNREAD = Request({}, b"")
+"""Stands for a request that the server has not read, or could not."""
+
+
+def _untold(request: Request, error: CniError, seconds: float) -> None:
+    return
+
 
 class CniServer:
     """Listens on a unix socket that only root may use; every connection has a thread of its own."""
 
-    def __init__(self, path: str, serve: Serve, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(
+        self, path: str, serve: Serve, read_seconds: float = READ_SECONDS, refused: Refused = _untold
+    ) -> None:
         """Listens from now on, in place of whoever did before. Raises OSError naming the path."""
         self._serve = serve
+        self._refused = refused
         self._read_seconds = read_seconds
         self._path = path
         self._socket = _listen(path)
@@ -67,35 +80,39 @@ class CniServer:
 
     def _hear(self, peer: socket.socket) -> bytes:
         """The answer to what the peer asks; nothing when it has left."""
-        if uid := _uid(peer):
-            return _refusal(f"the caller runs as user {uid}, only root may call the agent")
+        started = time.monotonic()
         try:
-            request = _receive(peer, self._read_seconds)
-        except FrameError as e:
-            return _refusal(f"the agent cannot read the request: {e}")
+            _demand_root(peer)
+            request = _request(peer, self._read_seconds)
+        except CniError as e:
+            return self._refuse(_UNREAD, e, started)
         # A runtime that gave up may have sent its DEL already: an ADD begun now would outlive its container.
         if _gone(peer):
             log.warning("CNI request dropped: its caller is gone", verb=request.env.get("CNI_COMMAND", ""))
             return b""
-        return encode_answer(*self._answer(request))
+        return self._answer(request, started)
 
-    def _answer(self, request: Request) -> tuple[int, bytes]:
-        started = time.monotonic()
-        verb, container = request.env.get("CNI_COMMAND", ""), request.env.get("CNI_CONTAINERID", "")
+    def _answer(self, request: Request, started: float) -> bytes:
         try:
             stdout = self._serve(request)
         except CniError as e:
-            failure = e
+            return self._refuse(request, e, started)
         except Exception as e:
-            log.exception("CNI request failed", verb=verb, container=container)
-            failure = CniError(
-                ErrorCode.INTERNAL, f"{type(e).__name__}: {e}; this is a defect of Weft, please report it"
-            )
-        else:
-            log.info("CNI", verb=verb, container=container, ms=round((time.monotonic() - started) * 1000, 1))
-            return 0, stdout
-        log.warning("CNI refused", verb=verb, container=container, code=failure.code, error=failure.msg)
-        return 1, failure.to_json(error_version(request.stdin))
+            log.exception("CNI request failed", **_about(request))
+            why = f"{type(e).__name__}: {e}; this is a defect of Weft, please report it"
+            return self._refuse(request, CniError(ErrorCode.INTERNAL, why), started)
+        log.info("CNI", **_about(request), ms=round((time.monotonic() - started) * 1000, 1))
+        return encode_answer(0, stdout)
+
+    def _refuse(self, request: Request, why: CniError, started: float) -> bytes:
+        log.warning("CNI refused", **_about(request), code=why.code, error=why.msg)
+        self._refused(request, why, time.monotonic() - started)
+        return encode_answer(1, why.to_json(error_version(request.stdin)))
+
+
+def _about(request: Request) -> dict[str, str]:
+    """Fields of a log line."""
+    return {"verb": request.env.get("CNI_COMMAND", ""), "container": request.env.get("CNI_CONTAINERID", "")}
 
 
 def _listen(path: str) -> socket.socket:
@@ -115,10 +132,11 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def _uid(peer: socket.socket) -> int:
-    """The peer's user id (SO_PEERCRED, unix(7))."""
+def _demand_root(peer: socket.socket) -> None:
+    """Raises CniError when the peer runs as another user (SO_PEERCRED, unix(7))."""
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])
+    if uid := _CREDENTIALS.unpack(credentials)[1]:
+        raise CniError(ErrorCode.IO_FAILURE, f"the caller runs as user {uid}, only root may call the agent")
 
 
 def _gone(peer: socket.socket) -> bool:
@@ -128,9 +146,12 @@ def _gone(peer: socket.socket) -> bool:
     return bool(waiting.poll(0))
 
 
-def _refusal(why: str) -> bytes:
-    log.warning("CNI peer refused", reason=why)
-    return encode_answer(1, CniError(ErrorCode.IO_FAILURE, why).to_json(error_version(b"")))
+def _request(peer: socket.socket, seconds: float) -> Request:
+    """What the peer asks. Raises CniError when it cannot be read, ConnectionError when the peer has left."""
+    try:
+        return _receive(peer, seconds)
+    except FrameError as e:
+        raise CniError(ErrorCode.IO_FAILURE, f"the agent cannot read the request: {e}") from e
 
 
 def _receive(peer: socket.socket, seconds: float) -> Request:

@@ -63,7 +63,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         Meta(description="After how long the agent removes what no DEL has: ports whose device or pod is gone."),
     ] = 300
     health_address: Annotated[
-        str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
+        str,
+        Meta(description="host:port that serves /metrics, /healthz, /readyz and /cni/failures. Port 0: a free one."),
     ] = "127.0.0.1:9443"
     log_level: Annotated[Level, Meta(description="Least severe log lines to write.")] = "info"
 

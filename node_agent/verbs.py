@@ -33,9 +33,6 @@ class Verbs:
         started = time.monotonic()
         try:
             return self._dispatch(netconf.parse(request.env, request.stdin))
-        except CniError as e:
-            self._metrics.failures.labels(verb, e.code.value).inc()
-            raise
         finally:
             self._metrics.requests.labels(verb).observe(time.monotonic() - started)
 

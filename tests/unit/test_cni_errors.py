@@ -29,3 +29,10 @@ def test_the_exception_reads_well_in_a_log() -> None:
 def test_text_that_is_not_utf8_is_still_told() -> None:
     msg = b"/run/\xff".decode(errors="surrogateescape")
     assert json.loads(CniError(ErrorCode.INVALID_ENVIRONMENT, msg).to_json("1.0.0"))["msg"] == "/run/?"
+
+
+def test_every_code_is_its_number_and_says_what_it_means() -> None:
+    assert (ErrorCode(11), int(ErrorCode.TRY_AGAIN_LATER)) == (ErrorCode.TRY_AGAIN_LATER, 11)
+    meanings = [code.meaning for code in ErrorCode]
+    assert all(meanings)
+    assert len(set(meanings)) == len(meanings)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -105,9 +107,18 @@ def test_head(server: HealthServer) -> None:
 
 
 def test_elsewhere(server: HealthServer) -> None:
-    status, _, text = ask(server.port, "/")
-    assert status == 404
-    assert "/metrics" in text
+    assert ask(server.port, "/")[::2] == (404, "try /metrics, /healthz or /readyz\n")
+
+
+def test_further_documents_are_json_and_made_when_asked_for(daemon: Daemon) -> None:
+    numbers = iter(range(2))
+    health = replace(daemon.health(), documents={"/more": lambda: json.dumps(next(numbers)).encode()})
+    with HealthServer("127.0.0.1:0", health) as server:
+        assert [ask(server.port, "/more") for _ in range(2)] == [
+            (200, "application/json", "0"),
+            (200, "application/json", "1"),
+        ]
+        assert ask(server.port, "/")[::2] == (404, "try /metrics, /healthz, /more or /readyz\n")
 
 
 def test_requests_at_the_same_time(server: HealthServer, daemon: Daemon) -> None:
