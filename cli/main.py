@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import lab
+from cli.commands.cni import cni
 from cli.commands.explain import explain
 from cli.commands.flows import flows
 from cli.commands.nodes import nodes
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (explain, flows, nodes, pods, policy, reach, trace):
+for command in (cni, explain, flows, nodes, pods, policy, reach, trace):
     app.command()(command)
 app.add_typer(lab.app)
 
@@ -46,7 +47,8 @@ def root(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Look into a Weft network: flows, nodes, pods, paths and policies, by name. Run whole clusters on this machine.
+    """Look into a Weft network: flows, nodes, pods, paths, policies and CNI requests, by name. Run whole clusters on
+    this machine.
 
     Commands look at the lab that is up, or at one node whose Open vSwitch is given by --rundir.
     """

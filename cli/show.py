@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cli import console, explain, flows, inforce, nodes, pods, policies, reach, story
+from cli import agents, cni, console, explain, flows, inforce, nodes, pods, policies, reach, story
 from cli.dumps import Dumps, dumps
 from cli.errors import CliError
 from cli.explain import Explanation
@@ -15,7 +15,7 @@ from cli.inforce import PolicyState
 from cli.layout import Column, Heading, Line, Row, heading, table
 from cli.pods import Selection
 from cli.survey import Survey, check_pod, directory_of, survey
-from cli.target import find_fabric
+from cli.target import find_agents, find_fabric
 from cli.tracer import Question, trace
 from cli.view import NodeView, Silent
 from cli.where import Where
@@ -139,6 +139,16 @@ def show_policies(where: Where, choice: policies.Choice, output: str) -> bool:
         console.say(f"no policies{f' in namespace {choice.namespace}' if choice.namespace else ''}")
     _complain(silent)
     return _in_force(states)
+
+
+def show_cni(where: Where, choice: cni.Choice, output: str) -> None:
+    """Write what the agents have measured of CNI requests, and which failed."""
+    told, silent = agents.ask(find_agents(where, choice.nodes, choice.agents))
+    if told and output == "json":
+        print(json.dumps(cni.as_json(told, silent, choice), indent=2))
+    elif told:
+        console.write(cni.lines(told, choice, console.width()))
+    _complain(silent)
 
 
 def _in_force(states: Iterable[PolicyState]) -> bool:

@@ -5,18 +5,20 @@ Commands are written once, against `Fabric`; the two sources differ in how they 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import CliError
-from cli.view import Place
+from cli.view import AgentPlace, Place
 from cli.where import Where
+from daemon.health import parse_address
 
 if TYPE_CHECKING:
     from lab.config import LabState
-    from lab.names import LabPaths, NodePaths
+    from lab.names import LabPaths
+    from lab.node import NodeConfig
 
 SYSTEM_RUNDIR = Path("/run/openvswitch")
 
@@ -57,6 +59,26 @@ def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
         f"there is nothing to look at: no lab is up, and {system} does not exist. Start a lab with `weftctl lab up`, "
         "or point to a node's Open vSwitch with --rundir"
     )
+
+
+def find_agents(where: Where, nodes: Sequence[str], addresses: Sequence[str]) -> list[tuple[str, AgentPlace]]:
+    """The agents at these addresses, else those of these nodes (none: of all); each with the node that it is thought
+    to be of, "" where only it knows. Raises CliError."""
+    if addresses:
+        if nodes or where.lab or where.says_sockets:
+            raise CliError("--agent and --node, --lab, --rundir, --ovsdb or --openflow exclude each other: give one")
+        return [("", _agent(each)) for each in dict.fromkeys(addresses)]
+    fabric = find_fabric(where)
+    places = [(node or place.node, place) for node in nodes or [""] for place in fabric.only(node).places]
+    return list(dict.fromkeys((node, place.agent) for node, place in places))
+
+
+def _agent(address: str) -> AgentPlace:
+    try:
+        parse_address(address)
+    except ValueError as e:
+        raise CliError(f"--agent: {e}") from e
+    return AgentPlace(address)
 
 
 def of_sockets(where: Where) -> Fabric:
@@ -122,14 +144,16 @@ def _of_lab(name: str, where: Where) -> Fabric:
         raise CliError(str(e)) from e
     if state is None:
         raise CliError(f"there is no lab {name!r}: `weftctl lab up --name {name}` makes one")
-    nodes = [node.name for node in state.config.node_configs()]
-    places = tuple(_lab_place(node, state.config.paths.node(node), where.bridge) for node in nodes)
+    places = tuple(_lab_place(node, where.bridge) for node in state.config.node_configs())
     api = where.kubeconfig or state.config.kubeconfig or _lab_api(LabPaths(name))
     return Fabric(f"lab {name!r}", places, api)
 
 
-def _lab_place(node: str, paths: NodePaths, bridge: str) -> Place:
-    return Place(f"unix:{paths.ovsdb_socket}", paths.ovs / f"{bridge}.mgmt", bridge, node)
+def _lab_place(node: NodeConfig, bridge: str) -> Place:
+    from lab.names import AGENT_HEALTH_PORT
+
+    ovs, agent = node.paths.ovs, AgentPlace(f"127.0.0.1:{AGENT_HEALTH_PORT}", node.namespace)
+    return Place(f"unix:{node.paths.ovsdb_socket}", ovs / f"{bridge}.mgmt", bridge, node.name, agent)
 
 
 def _lab_api(paths: LabPaths) -> str:

@@ -7,18 +7,29 @@ from pathlib import Path
 from cli.errors import CliError
 from cli.where import DEFAULT_BRIDGE
 from controller.policy.names import NO_POLICIES, PolicyNames
+from node_agent.settings import HEALTH_ADDRESS
 from openflow.render import Names
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, Bridge, PodPort, Row, Tables, find_bridge, parse_bridge
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPlace:
+    """Where an agent tells about itself: its health-address, in the network namespace at this path (None: ours)."""
+
+    address: str = HEALTH_ADDRESS
+    netns: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """Where a node's switch is reached. `node` is the name by which it is asked for, "" until its bridge says."""
+    """Where a node's switch and its agent are reached. `node` is the name by which it is asked for, "" until its
+    bridge says."""
 
     ovsdb: str
     management: Path
     bridge: str = DEFAULT_BRIDGE
     node: str = ""
+    agent: AgentPlace = AgentPlace()
 
     @property
     def rundir(self) -> Path:
@@ -59,7 +70,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A node whose switch does not answer, and why."""
+    """A node whose switch or agent does not answer, and why."""
 
     node: str
     why: str

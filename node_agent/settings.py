@@ -11,6 +11,8 @@ from node_agent.mtu import Tunnel
 TUNNEL_PORTS = {"geneve": 6081, "vxlan": 4789}
 """UDP ports by IANA: RFC 8926 section 3.3, RFC 7348 section 5."""
 
+HEALTH_ADDRESS = "127.0.0.1:9443"
+
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
     """weft-agent attaches the pods of one node to its Open vSwitch bridge, and serves the CNI executable."""
@@ -65,7 +67,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     health_address: Annotated[
         str,
         Meta(description="host:port that serves /metrics, /healthz, /readyz and /cni/failures. Port 0: a free one."),
-    ] = "127.0.0.1:9443"
+    ] = HEALTH_ADDRESS
     log_level: Annotated[Level, Meta(description="Least severe log lines to write.")] = "info"
 
     def __post_init__(self) -> None:

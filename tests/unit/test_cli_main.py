@@ -9,7 +9,7 @@ import pytest
 
 from cli.main import run
 
-COMMANDS = ("explain", "flows", "nodes", "pods", "policy", "reach", "trace", "lab")
+COMMANDS = ("cni", "explain", "flows", "nodes", "pods", "policy", "reach", "trace", "lab")
 LAB = ("up", "down", "status", "apply", "get", "exec", "reach", "kubeconfig")
 
 

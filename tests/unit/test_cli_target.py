@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CliError
-from cli.target import Fabric, choose_lab, find_fabric, of_sockets
-from cli.view import Place
+from cli.target import Fabric, choose_lab, find_agents, find_fabric, of_sockets
+from cli.view import AgentPlace, Place
 from cli.where import Where
 
 ONE = Place("unix:/a/db.sock", Path("/a/br-int.mgmt"), node="node1")
@@ -75,3 +75,28 @@ def test_a_node_that_is_not_there_lists_those_that_are() -> None:
 def test_a_single_node_is_asked_for_its_name_later() -> None:
     unnamed = Place("unix:/a/db.sock", Path("/a/br-int.mgmt"))
     assert Fabric("/a", (unnamed,)).only("whatever").places == (unnamed,)
+
+
+def test_agents_by_address() -> None:
+    found = find_agents(Where(), (), ["10.0.0.1:9443", "[::1]:9443", "10.0.0.1:9443"])
+    assert found == [("", AgentPlace("10.0.0.1:9443")), ("", AgentPlace("[::1]:9443"))]
+
+
+def test_the_agent_of_a_single_node_is_where_agents_are_by_default(tmp_path: Path) -> None:
+    where = Where(rundir=str(tmp_path))
+    assert find_agents(where, (), ()) == [("", AgentPlace("127.0.0.1:9443"))]
+    assert find_agents(where, ["n1", "n1"], ()) == [("n1", AgentPlace("127.0.0.1:9443"))]
+
+
+@pytest.mark.parametrize(
+    ("where", "nodes", "address", "complaint"),
+    [
+        (Where(), (), "nowhere", "--agent: address 'nowhere': give HOST:PORT"),
+        (Where(), ["n1"], "127.0.0.1:1", "exclude each other"),
+        (Where(lab="lab"), (), "127.0.0.1:1", "exclude each other"),
+        (Where(rundir="/x"), (), "127.0.0.1:1", "exclude each other"),
+    ],
+)
+def test_agents_that_cannot_be_meant(where: Where, nodes: list[str], address: str, complaint: str) -> None:
+    with pytest.raises(CliError, match=complaint):
+        find_agents(where, nodes, [address])
