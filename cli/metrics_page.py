@@ -19,7 +19,8 @@ _INTRODUCTION = """\
 Each daemon serves these for Prometheus at `/metrics` of its `health-address`. Counters end in `_total`; a histogram
 has `_bucket`, `_sum` and `_count`, in seconds. How long one more policy takes until it is in force is
 `weft_event_seconds{event="NetworkPolicyApplied"}` (to work out what it changes) and `weft_program_seconds` (until the
-switch has it); packets and sessions of each rule are in `weftctl policy`.
+switch has it); packets and sessions of each rule are in `weftctl policy`, quantiles of the CNI histograms in
+`weftctl cni`.
 """
 
 
