@@ -158,18 +158,26 @@ def error_version(stdin: bytes) -> str:
 
 
 def _attachment_command(verb: str, env: Mapping[str, str], conf: NetConf) -> Command:
+    if verb == "DEL":
+        return Del(_attachment(env, _pod_if_readable(env, conf)), conf)
     args = parse_args(env.get("CNI_ARGS", ""))
     attachment = _attachment(env, parse_pod(args, conf.raw))
     if verb == "ADD":
         return Add(attachment, conf, parse_requested(args, conf.raw, conf.runtime_config))
-    if verb == "DEL":
-        return Del(attachment, conf)
     if conf.prev_result is None:
         raise CniError(
             ErrorCode.INVALID_NETWORK_CONFIG,
             "network configuration: prevResult is missing; CHECK needs the result of the ADD",
         )
     return Check(attachment, conf, parse_bandwidth(conf.runtime_config))
+
+
+def _pod_if_readable(env: Mapping[str, str], conf: NetConf) -> PodArgs:
+    """A runtime calls DEL after the ADD that was refused for these very arguments, and again until it succeeds."""
+    try:
+        return parse_pod(parse_args(env.get("CNI_ARGS", "")), conf.raw)
+    except CniError:
+        return PodArgs()
 
 
 def _check_env(env: Mapping[str, str]) -> str:

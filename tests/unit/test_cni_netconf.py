@@ -81,6 +81,14 @@ def test_c26_del_works_without_and_with_an_unreadable_prev_result() -> None:
     assert command.conf.prev_result is None
 
 
+@pytest.mark.parametrize("args", ["K8S_POD_NAMESPACE=default;K8S_POD_NAME=By_Hand", "K8S_POD_NAME"])
+def test_r6_a_del_follows_an_add_that_was_refused_for_its_arguments(args: str) -> None:
+    assert refused(env(COMMAND="ADD", ARGS=args), conf()).code is ErrorCode.INVALID_ENVIRONMENT
+    command = parse(env(COMMAND="DEL", ARGS=args), conf())
+    assert isinstance(command, Del)
+    assert command.attachment == Attachment("abc123", "/var/run/netns/x", "eth0", PodArgs())
+
+
 def test_c29_check_needs_the_result_of_the_add() -> None:
     command = parse(env(COMMAND="CHECK"), conf(prevResult=PREV))
     assert isinstance(command, Check)
