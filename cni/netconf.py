@@ -31,6 +31,7 @@ _OLDEST_VERSION = "0.1.0"  # what a configuration without cniVersion means
 _FALLBACK_VERSION = "1.0.0"  # what an error says when the configuration's version is unknown
 _UNDERSTOOD = ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH")
 _VALID_ATTACHMENTS = ("cni.dev/valid-attachments", "cni.dev/attachments")
+_DEL_READS = ("cniVersion", "name", "type", "prevResult", "args")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def parse(env: Mapping[str, str], stdin: bytes) -> Command:
     verb = _check_env(env)
     if verb == "VERSION":
         return Version()
-    conf = _netconf(_decode(stdin), verb)
+    obj = _decode(stdin)
+    conf = _netconf(_for_del(obj) if verb == "DEL" else obj, verb)
     if verb == "STATUS":
         return Status(conf)
     if verb == "GC":
@@ -170,6 +172,11 @@ def _attachment_command(verb: str, env: Mapping[str, str], conf: NetConf) -> Com
             "network configuration: prevResult is missing; CHECK needs the result of the ADD",
         )
     return Check(attachment, conf, parse_bandwidth(conf.runtime_config))
+
+
+def _for_del(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that say what to free. The others are about attaching, and may have been spoilt since the ADD."""
+    return {key: obj[key] for key in _DEL_READS if key in obj}
 
 
 def _pod_if_readable(env: Mapping[str, str], conf: NetConf) -> PodArgs:

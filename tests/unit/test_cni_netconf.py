@@ -236,6 +236,24 @@ def test_c14_a_known_key_of_the_wrong_type_is_error_7(changes: dict[str, object]
     assert named in error.msg
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ipam": {"type": "host-local"}},
+        {"dns": {"nameservers": "8.8.8.8"}},
+        {"runtimeConfig": []},
+        {"ipMasq": "yes"},
+        {"args": {"cni": 5}},
+    ],
+)
+def test_c28_a_del_works_when_the_configuration_was_spoilt_since_the_add(changes: dict[str, object]) -> None:
+    refused(ENV, conf(**changes))
+    command = parse(env(COMMAND="DEL"), conf(**changes))
+    assert isinstance(command, Del)
+    assert command.conf.name == CONF["name"]
+    assert command.attachment.container == "abc123"
+
+
 @pytest.mark.parametrize("name", ["CONTAINERID", "NETNS", "IFNAME", "ARGS"])
 def test_a_variable_that_is_not_utf8_is_named(name: str) -> None:
     error = refused(env(**{name: "a\udcff"}), conf())
