@@ -81,7 +81,8 @@ class Attacher:
         if not pod.namespace or not pod.pod:
             raise CniError(
                 ErrorCode.INVALID_ENVIRONMENT,
-                "CNI_ARGS has no K8S_POD_NAMESPACE and K8S_POD_NAME: Weft attaches Kubernetes pods",
+                "CNI_ARGS has no K8S_POD_NAMESPACE and K8S_POD_NAME: Weft attaches Kubernetes pods; for a runtime"
+                " that gives none, put them into the plugin's configuration, under args.cni",
             )
         with self._turn(key), _explained(), ExitStack() as undo:
             netns = undo.enter_context(_open(command))
