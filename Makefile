@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 STAMPS := build/stamps
 
 # Open vSwitch with its tools; nft for masquerading; a static C compiler for the CNI executable (libc6-dev) and its
-# sanitizers (from gcc). For the tests: the reference CNI plugins to compare with, and what they look and ask with.
+# sanitizers (from gcc). For the tests: the reference CNI plugins to compare with, what they look and ask with, and a
+# runtime that is not ours to run Weft under, with what is in its containers (busybox-static).
 PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps $(PYTHON)-venv gcc make libc6-dev \
-	containernetworking-plugins curl ethtool openssl
-# kubectl may be there from elsewhere; then Debian's is not wanted.
+	containernetworking-plugins curl ethtool openssl busybox-static
+# kubectl and containerd may be there from elsewhere; then Debian's are not wanted, and would replace another containerd.
 KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
+RUNTIME := $$(command -v containerd >/dev/null || echo containerd runc)
 # Only the benchmarks need these: the peers, and a load generator.
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
 
@@ -78,7 +80,7 @@ define install
 endef
 
 $(STAMPS)/packages: Makefile
-	$(call install,$(PACKAGES) $(KUBECTL))
+	$(call install,$(PACKAGES) $(KUBECTL) $(RUNTIME))
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/bench-packages: Makefile
