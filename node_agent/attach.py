@@ -6,8 +6,9 @@ between has committed nothing, so nothing leaks.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
@@ -30,6 +31,8 @@ from ovsdb.rows import AttachmentKey, PodPort, port_name
 COMMIT_SECONDS = 5.0
 PROGRAM_SECONDS = 8.0
 """How long ADD waits for the controller; the runtime hears of it well before its own patience ends."""
+FORGET_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.001
+"""How long DEL waits until the switch has forgotten a pod, and for how long after its first look."""
 
 _ETHERNET_HEADER = 14
 
@@ -46,12 +49,13 @@ class NodeNetwork:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the rest of the agent knows and does. `network` is what pods get; `claim` is told which addresses a pod is
-    given, before it has them; `missing_flows` says which of a port's flows are not in the switch; `annotations` are a
-    Pod's, and raise CniError when they are not known."""
+    given, before it has them; `missing_flows` says which of a port's flows are not in the switch, `has_flows` whether
+    any of them is; `annotations` are a Pod's, and raise CniError when they are not known."""
 
     network: Callable[[], NodeNetwork]
     claim: Callable[[Sequence[IPAddress]], None]
     missing_flows: Callable[[PodPort], Sequence[str]]
+    has_flows: Callable[[PodPort], bool]
     annotations: Callable[[PodArgs], Mapping[str, str]]
 
 
@@ -128,7 +132,7 @@ class Attacher:
                 # Of an ADD that died before it committed; another's, when two attachments have one name.
                 names |= {port_name(pod.namespace, pod.pod, key)} - ledger.keys()
             for name in sorted(names):
-                self._remove(name, measure)
+                self._remove(name, ledger.get(name), measure)
 
     def check(self, command: Check) -> None:
         """CNI CHECK: raises CniError when the attachment is not what ADD made of it."""
@@ -169,7 +173,7 @@ class Attacher:
                 continue
             try:
                 with self._turn(port.key), _explained():
-                    self._remove(port.name)
+                    self._remove(port.name, port)
             except CniError as e:
                 errors.append(f"{port.name}: {e.msg}")
         if errors:
@@ -186,12 +190,24 @@ class Attacher:
             raise OvsdbUnavailable(lost)
         return self._switch.ports()
 
-    def _remove(self, name: str, measure: Measure = _unmeasured) -> None:
+    def _remove(self, name: str, port: PodPort | None, measure: Measure = _unmeasured) -> None:
         gone = self._switch.del_port(name)
         wiring.delete(name)
         measure("veth")
         gone.result(COMMIT_SECONDS)
         measure("commit")
+        if port is not None:
+            self._wait_forgotten(port)
+            measure("flows")
+
+    def _wait_forgotten(self, port: PodPort) -> None:
+        """Until the switch has no flow of the port. A switch or a controller that is away keeps no DEL waiting:
+        without the port its flows do nothing, and they are removed when the two are back."""
+        deadline, pause = time.monotonic() + FORGET_SECONDS, FIRST_LOOK_SECONDS
+        with suppress(ManagementError):
+            while not self._switch.abandoned() and self._around.has_flows(port) and time.monotonic() < deadline:
+                time.sleep(pause)
+                pause *= 1.5
 
     def _drop_stale(self, name: str, key: AttachmentKey) -> None:
         """A row whose device is gone is what a reboot or a crash left; one with its device is a live attachment."""

@@ -50,6 +50,11 @@ OFPORTS = range(16, 65000)
 """OpenFlow port numbers for pods; the first few are left to the bridge's own ports, the last are reserved."""
 
 
+CONTROLLER_SECONDS = 10.0
+"""A controller that starts again is away for less. Open vSwitch writes every 5 s whether it is connected
+(Controller.is_connected)."""
+
+
 class _Waiter(Generic[T]):
     """A question about the bridge, asked again after every change until it has an answer or raises."""
 
@@ -169,11 +174,11 @@ class NodeBridge:
         """Addresses that the ledger's rows hold."""
         return {ip for port in self.ports().values() for ip in port.ips}
 
-    def abandoned(self, for_s: float) -> tuple[str, ...]:
-        """The switch's controllers, if for so many seconds it has been connected to none of them."""
+    def abandoned(self) -> tuple[str, ...]:
+        """The switch's controllers, if for CONTROLLER_SECONDS it has been connected to none of them."""
         with self._lock:
             head, since = self._state.head, self._abandoned_since
-            if head is None or since is None or time.monotonic() - since < for_s:
+            if head is None or since is None or time.monotonic() - since < CONTROLLER_SECONDS:
                 return ()
             return tuple(head.controllers)
 

@@ -4,7 +4,7 @@ What other plugins of the chain may have changed is left to them: the MTU, route
 Weft's routes are in.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from cni.requested import Bandwidth
@@ -17,7 +17,7 @@ from openflow.flow import Feature, cookie
 from openflow.render import what
 from ovsdb.rows import PodPort
 
-FLOWS_SECONDS = 5.0
+FLOWS_SECONDS, GLANCE_SECONDS = 5.0, 1.0
 
 _UNKNOWN = IdentityId(0)  # identities are in what flows do, not in what they match
 
@@ -71,9 +71,19 @@ def port_problems(port: PodPort) -> Iterator[str]:
 def missing_flows(port: PodPort, socket: Path) -> Sequence[str]:
     """The flows that let the pod send and receive and that the switch does not have, in words. `socket` is the
     bridge's management socket. Raises ManagementError."""
-    mark = cookie(Feature.POD, pod.owner(port.namespace, port.pod))
-    installed = {record.flow.key for record in management.records(socket, FLOWS_SECONDS, mark)}
+    installed = _installed(port, socket, FLOWS_SECONDS)
     return [what(flow.key) for flow in _flows(port) if flow.key not in installed]
+
+
+def has_flows(port: PodPort, socket: Path) -> bool:
+    """Whether the switch still has any of those flows. Raises ManagementError; soon, for a DEL waits."""
+    return not _installed(port, socket, GLANCE_SECONDS).isdisjoint(flow.key for flow in _flows(port))
+
+
+def _installed(port: PodPort, socket: Path, seconds: float) -> Set[bytes]:
+    """The keys of all flows of its pod, which may have other ports."""
+    mark = cookie(Feature.POD, pod.owner(port.namespace, port.pod))
+    return {record.flow.key for record in management.records(socket, seconds, mark)}
 
 
 def _flows(port: PodPort) -> tuple[Encoded, ...]:

@@ -75,8 +75,14 @@ class Agent:
         self._keeper = Keeper(chosen, self._bridge, self._annotate, self._connections.sweep)
         self._reaper = Reaper(self._bridge, self._pods, chosen.leftover_seconds)
         seed = int.from_bytes(os.urandom(4), "big")
-        missing_flows = partial(inspection.missing_flows, socket=management.socket_of(rundir, chosen.bridge))
-        around = Surroundings(self._network, self._connections.claim, missing_flows, pods.annotations)
+        switch = management.socket_of(rundir, chosen.bridge)
+        around = Surroundings(
+            network=self._network,
+            claim=self._connections.claim,
+            missing_flows=partial(inspection.missing_flows, socket=switch),
+            has_flows=partial(inspection.has_flows, socket=switch),
+            annotations=pods.annotations,
+        )
         attacher = Attacher(self._bridge, around, seed)
         failures = Failures(chosen.node_name, self._metrics.failures)
         health = Health(self._metrics.registry, self._dead, self._unready, {PATH: failures.report})

@@ -15,10 +15,6 @@ from openflow.errors import ManagementError
 from openflow.features import base
 from ovsdb import appctl
 
-CONTROLLER_SECONDS = 10.0
-"""A controller that starts again is no reason to take the node out of service. Open vSwitch writes every 5 s whether
-it is connected (Controller.is_connected)."""
-
 
 class Reason(NamedTuple):
     """Why an ADD cannot work now. LIMITED_CONNECTIVITY: and pods that run may have lost their network."""
@@ -58,7 +54,7 @@ class Status:
                 f"ovs-vswitchd of {self._rundir} does not answer: until it runs, pods here may have no network",
             )
             return
-        controllers = self._bridge.abandoned(CONTROLLER_SECONDS)
+        controllers = self._bridge.abandoned()
         if controllers:
             yield Reason(
                 ErrorCode.PLUGIN_NOT_AVAILABLE,

@@ -39,7 +39,7 @@ def main(remote: str, step: str) -> int:
         bridge.start()
         bridge.wait_ready(READY_SECONDS)
         claim = Connections(appctl.rundir_of(remote)).claim
-        around = Surroundings(lambda: NETWORK, claim, lambda _: (), lambda _: {})
+        around = Surroundings(lambda: NETWORK, claim, lambda _: (), lambda _: False, lambda _: {})
         attacher = Attacher(bridge, around, seed=int.from_bytes(os.urandom(2), "big"))
         if isinstance(command, Add):
             attacher.add(command, die_at)

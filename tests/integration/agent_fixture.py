@@ -206,7 +206,7 @@ class Node:
         return node_state(self.lab, self.name)
 
     def back_at(self, before: NodeState) -> None:
-        """Wait until nothing is left of what was done since; the controller takes flows away after the DEL."""
+        """Wait until nothing is left of what was done since; flows may be left of a DEL without a controller."""
         deadline = time.monotonic() + WAIT
         while self.state() != before and time.monotonic() < deadline:
             time.sleep(0.02)

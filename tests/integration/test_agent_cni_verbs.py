@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from lab.config import LabConfig
 from lab.lab import Lab
 from lab.runtime import RuntimeFailure
 from node_agent import wiring
+from openflow import management
 from openflow.features import pod
 from openflow.flow import Feature, cookie
 from openflow.tables import Table
@@ -63,9 +65,33 @@ def test_c26_del_takes_everything_and_succeeds_twice(node: Node, clean: NodeStat
     box = node.box("twice")
     box.add()
     box.delete()
-    node.back_at(clean)
+    assert node.state() == clean  # flows too, at once
     assert box.addresses() == []
     box.delete()
+
+
+def test_del_answers_when_the_flows_are_gone(node: Node, clean: NodeState) -> None:
+    box = node.box("followed")
+    box.add()
+    mark = cookie(Feature.POD, pod.owner("default", box.attachment.args["K8S_POD_NAME"]))
+    bridge = management.socket_of(node.config.paths.ovs, "br-int")
+    with ThreadPoolExecutor(1) as caller:
+        with node.stopped(CONTROLLER):
+            done = caller.submit(box.delete)
+            until(lambda: node.rows() == (), "its row is gone")
+            assert management.records(bridge, cookie=mark)
+        done.result()
+        left = management.records(bridge, cookie=mark)
+        assert not left
+
+
+def test_c26_del_waits_for_no_controller(node: Node, clean: NodeState) -> None:
+    box = node.box("uncontrolled")
+    box.add()
+    with node.stopped(CONTROLLER):
+        box.delete()
+        assert box.addresses() == []
+        assert node.rows() == ()
 
 
 def test_c26_del_of_an_unknown_container_succeeds(node: Node, clean: NodeState) -> None:
