@@ -12,7 +12,10 @@ from lab import netns
 from lab.cleanup import sweep
 from lab.names import LabPaths
 
-_LAB = re.compile(rf"{LabPaths('').root.name}(?P<name>t-.*?-(?P<owner>\d+)(-\d+)?)(-node\d+(--[0-9a-f]+)?)?")
+# Not the name of a pod's namespace whose digest happens to be digits: "weft-t-x-node1--5020550535".
+_LAB = re.compile(
+    rf"{LabPaths('').root.name}(?P<name>t(-[a-z0-9]+)+?-(?P<owner>\d{{1,7}})(-\d+)?)(-node\d+(--[0-9a-f]+)?)?"
+)
 
 
 def pytest_configure() -> None:
