@@ -105,18 +105,18 @@ class VethEnd:
 
 
 def new_veth(host: VethEnd, peer: VethEnd, peer_netns: int) -> Request:
-    """A veth pair, both ends down, whose ``peer`` is born in the namespace with descriptor ``peer_netns``.
+    """A veth pair whose ``peer`` is born, down, in the namespace with descriptor ``peer_netns``.
 
-    The host's end is promiscuous, as Open vSwitch would make it when it opens the port: that would be one more
-    change of a link, after each of which ovs-vswitchd looks at all ports and reads all routes before it listens to
-    the controller again. Without it, a port with its flows in place took 8 ms instead of 13 (40 pods on the
-    node; measured once where this was written).
+    The host's end is up from the beginning, and promiscuous, as Open vSwitch would make it when it opens the port:
+    each would be one more change of a link, after each of which ovs-vswitchd looks at all ports and reads all routes
+    before it listens to the controller again. Without the latter, a port with its flows in place took 8 ms instead of
+    13 (40 pods on the node; measured once where this was written).
     """
     peer_attributes = attribute(
         VETH_INFO_PEER, LINK.pack(0, 0, 0, 0, 0), _born_with(peer), attribute(IFLA_NET_NS_FD, U32.pack(peer_netns))
     )
     info = attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"veth"), attribute(IFLA_INFO_DATA, peer_attributes))
-    flags = IFF_NOARP | IFF_PROMISC
+    flags = IFF_NOARP | IFF_PROMISC | IFF_UP
     body = LINK.pack(0, 0, 0, flags, flags) + _born_with(host) + info
     return Request(NEWLINK, CREATE | EXCL, body, f"create veth pair {host.name} and {peer.name}")
 

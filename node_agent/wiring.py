@@ -67,12 +67,11 @@ def create(attachment: Attachment, netns: NetNs) -> Callable[[], None]:
         except NetlinkError as e:
             raise _explained(e, netlink, attachment, netns) from e
         undo.callback(delete, name)
-        # The host's end is a bridge port: the node's own stack is to have no part in what comes out of it.
-        if sysctl.read(f"net/ipv6/conf/{name}/disable_ipv6") is not None:  # None: the kernel has no IPv6
-            sysctl.write(f"net/ipv6/conf/{name}/disable_ipv6", "1")
-        if attachment.userspace_datapath:
-            ethtool.set_tx_checksum(name, enabled=False)
-        netlink.execute([*_shaped(netlink, attachment), rtnl.set_up(name)])
+        # The host's end is a bridge port: the node's own stack is to have no part in what comes out of it. Before the
+        # pod's end is up there is no carrier, and so no IPv6 that would have to be taken off again.
+        if _uses_ipv6(attachment):
+            sysctl.put(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+        netlink.execute(_shaped(netlink, attachment))
         return undo.pop_all().close
 
 
@@ -203,8 +202,8 @@ def _pod_end_here(ifname: str) -> PodEnd:
 
 def _ipv6_sysctls(ifname: str) -> None:
     """Container runtimes turn IPv6 off in new namespaces; the network plugin turns it on for its interface."""
-    for key, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("accept_dad", "0")):
-        sysctl.write(f"net/ipv6/conf/{ifname}/{key}", value)
+    for key, value in (("disable_ipv6", "0"), ("accept_ra", "0")):
+        sysctl.put(f"net/ipv6/conf/{ifname}/{key}", value)
 
 
 def default_route(gateway: IPAddress, link: Link) -> Request:
