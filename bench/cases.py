@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench import (
     cni_add,
     cni_add_storm,
+    cni_check,
     memory,
     policy,
     policy_ovn,
@@ -29,6 +30,7 @@ class Case:
 
 CASES: Mapping[str, Case] = {
     "cni-add": Case("a pod's network, from exec to exit of the CNI executable", cni_add.run, 300),
+    "cni-check": Case("is a pod's network as ADD made it", cni_check.run, 120),
     "cni-add-storm": Case("a hundred pods at once", cni_add_storm.run, 300),
     "port-ready": Case("from a port's rows to its flows being in place", port_ready.run, 180),
     "program": Case("100,000 flows into an empty switch", program.run, 300),

@@ -1,4 +1,5 @@
-"""`cni-add-storm`: a hundred pods at once, ten calls at a time, beside the same pods one after the other."""
+"""`cni-add-storm`: a hundred pods, ten calls at a time, beside the same pods one after the other; `cni-add-50`: fifty
+calls at the same moment, until the last is answered, beside one."""
 
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from bench.stage import stage
 from bench.stats import median
 
 LAB = "bench-storm"
-PODS, AT_A_TIME, ROUNDS = 100, 10, 5
+PODS, AT_A_TIME, ROUNDS, TOGETHER = 100, 10, 5, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,22 @@ def run(pods: int = PODS, rounds: int = ROUNDS) -> Iterator[Metric]:
         for _ in range(rounds):
             sequential.append(_attach(plugin, boxes, 1))
             storm.append(_attach(plugin, boxes, AT_A_TIME))
+        yield _together(plugin, boxes[:TOGETHER], rounds)
     peer = Peer("one at a time", median([each.per_second for each in sequential]))
     yield Metric("cni-add-storm", "per_second", median([each.per_second for each in storm]), pods * rounds, peer)
     yield Metric("cni-add-storm", "count", sum(each.twice for each in (*storm, *sequential)), pods * rounds)
+
+
+def _together(plugin: Plugin, pods: Sequence[Pod], rounds: int) -> Metric:
+    """Medians of `rounds`, the ones at all pods' turns."""
+    all_of_them: list[float] = []
+    one: list[float] = []
+    for _ in range(rounds):
+        for count, took in ((len(pods), all_of_them), (1, one)):
+            ms, _ = plugin.call_together("ADD", pods[:count])
+            took.append(ms)
+            plugin.call_together("DEL", pods[:count])
+    return Metric("cni-add-50", "p50_ms", median(all_of_them), rounds, Peer("one", median(one)))
 
 
 def _attach(plugin: Plugin, pods: Sequence[Pod], at_a_time: int) -> _Attached:

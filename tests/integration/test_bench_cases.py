@@ -63,10 +63,17 @@ def test_cni_add_and_del_beside_the_reference_plugins() -> None:
     assert found["cni-add", "p50_ms"].n == 2
 
 
+def test_a_check_beside_the_executables_own_time() -> None:
+    found = _run("cni_check", "pods=2, rounds=2")
+    assert found["cni-check", "p50_ms"].n == 4
+    assert found["cni-check", "p50_ms"].peer is not None
+
+
 def test_a_storm_gives_no_address_twice() -> None:
     found = _run("cni_add_storm", "pods=6, rounds=1")
     assert found["cni-add-storm", "count"].ours == 0
     assert found["cni-add-storm", "per_second"].ours > 0
+    assert found["cni-add-50", "p50_ms"].peer is not None
 
 
 @pytest.mark.skipif(shutil.which("ovn-controller") is None, reason="needs ovn-central and ovn-host")
