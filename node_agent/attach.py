@@ -21,6 +21,7 @@ from node_agent import inspection, wiring
 from node_agent.addresses import Addresses, check_gateways, granting, wish_of, with_annotation
 from node_agent.bridge import NodeBridge, NotInTime
 from node_agent.ipam import Exhausted, IPAddress, Pools, gateway_address
+from node_agent.netlink import SharedNetlink
 from node_agent.netns import NetNs, NotANamespace
 from node_agent.wiring import InterfaceExists
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
@@ -75,6 +76,7 @@ class Attacher:
         self._switch = switch
         self._around = around
         self._addresses = Addresses(switch.addresses, seed)
+        self._netlink = SharedNetlink()
         self._busy: set[AttachmentKey] = set()
         self._idle = threading.Condition()
 
@@ -108,7 +110,7 @@ class Attacher:
         self, port: PodPort, attachment: wiring.Attachment, netns: NetNs, failed: ExitStack, measure: Measure
     ) -> frozenset[IPAddress]:
         """Returns the gateways by which the pod has a default route."""
-        failed.callback(wiring.create(attachment, netns))
+        failed.callback(wiring.create(attachment, netns, self._netlink))
         measure("veth")
         # The switch opens its end while the pod's end is being configured.
         committed = self._switch.add_port(port)

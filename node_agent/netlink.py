@@ -12,9 +12,11 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from node_agent.nlmsg import (
     ACK,
@@ -36,6 +38,22 @@ _DUMP_ATTEMPTS = 8
 _TIMEOUT = struct.pack("ll", 10, 0)  # the kernel answers at once; never hang the agent if it does not
 
 
+class Outcome(NamedTuple):
+    """What became of a request. `body` is of its answer, if it has one; `idle`: it was so already."""
+
+    body: bytes | None = None
+    failure: NetlinkError | None = None
+    idle: bool = False
+
+
+def changed_nothing(requests: Sequence[Request], outcomes: Sequence[Outcome]) -> tuple[Request, ...]:
+    """The requests for which there was nothing to do. Raises the first failure."""
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            raise outcome.failure
+    return tuple(request for request, outcome in zip(requests, outcomes, strict=True) if outcome.idle)
+
+
 class Netlink:
     """A session with the kernel of the network namespace that the calling thread is in when it is opened."""
 
@@ -52,13 +70,19 @@ class Netlink:
 
         A failure does not stop the requests after it. Put what must not happen then in a call of its own.
         """
-        batches = [self._batch(requests[start : start + _BATCH]) for start in range(0, len(requests), _BATCH)]
-        return tuple(request for _, idle in batches for request in idle)
+        return changed_nothing(requests, self.outcomes(requests))
+
+    def outcomes(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Carry out the requests in order; what became of each. NetlinkError: the kernel does not answer."""
+        starts = range(0, len(requests), _BATCH)
+        return [outcome for start in starts for outcome in self._batch(requests[start : start + _BATCH])]
 
     def query(self, request: Request) -> bytes | None:
         """The body of the answer to a request for one object; None if the error was to be tolerated."""
-        bodies, _ = self._batch([request])
-        return bodies[0] if bodies else None
+        (outcome,) = self._batch([request])
+        if outcome.failure is not None:
+            raise outcome.failure
+        return outcome.body
 
     def dump(self, request: Request) -> list[bytes]:
         """The bodies of all objects asked for, as one consistent list (read again if it changed meanwhile)."""
@@ -77,27 +101,21 @@ class Netlink:
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _batch(self, requests: Sequence[Request]) -> tuple[list[bytes], list[Request]]:
-        """The bodies of the answers, and the requests that changed nothing."""
+    def _batch(self, requests: Sequence[Request]) -> list[Outcome]:
         first = self._sequence + 1
         last = self._sequence = self._sequence + len(requests)
         self._send(encode(r, first + i, ACK if first + i == last else 0) for i, r in enumerate(requests))
-        bodies: list[bytes] = []
-        idle: list[Request] = []
-        failure: NetlinkError | None = None
+        outcomes = [Outcome()] * len(requests)
         for reply in self._replies(first, requests[-1].what):
-            request = requests[reply.sequence - first]
+            at = reply.sequence - first
             if reply.kind != NLMSG_ERROR:
-                bodies.append(reply.body)
+                outcomes[at] = outcomes[at]._replace(body=reply.body)
                 continue
-            failure = failure or failure_of(request, reply)
-            if was_so(request, reply):
-                idle.append(request)
+            failure, idle = failure_of(requests[at], reply), was_so(requests[at], reply)
+            outcomes[at] = outcomes[at]._replace(failure=failure, idle=idle)
             if reply.sequence == last:
                 break
-        if failure is not None:
-            raise failure
-        return bodies, idle
+        return outcomes
 
     def _dump_once(self, request: Request) -> list[bytes] | None:
         self._sequence += 1
@@ -125,3 +143,51 @@ class Netlink:
             except OSError as e:  # EAGAIN: no answer in time; ENOBUFS: answers were lost
                 raise NetlinkError(what, e.errno or errno.EIO, "no answer from the kernel") from e
             yield from (reply for reply in split(data) if first <= reply.sequence)
+
+
+class SharedNetlink:
+    """A session for many threads: what they ask for while a batch is under way goes into the next one together."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink()
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._waiting: list[_Turn] = []
+
+    def execute(self, requests: Sequence[Request]) -> tuple[Request, ...]:
+        """As `Netlink.execute`."""
+        turn = _Turn(requests)
+        with self._lock:
+            self._waiting.append(turn)
+        with self._sending:  # whoever has it carries out what all have asked for meanwhile
+            if not turn.done:
+                self._carry_out()
+        if turn.error is not None:
+            raise turn.error
+        return changed_nothing(requests, turn.outcomes)
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    def _carry_out(self) -> None:
+        with self._lock:
+            turns, self._waiting = self._waiting, []
+        try:
+            outcomes = iter(self._netlink.outcomes([request for turn in turns for request in turn.requests]))
+            for turn in turns:
+                turn.outcomes = list(islice(outcomes, len(turn.requests)))
+        except NetlinkError as e:
+            for turn in turns:
+                turn.error = e
+        for turn in turns:
+            turn.done = True
+
+
+class _Turn:
+    """One thread's requests, and what became of them."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.requests = requests
+        self.outcomes: list[Outcome] = []
+        self.error: NetlinkError | None = None
+        self.done = False

@@ -16,7 +16,7 @@ from ipaddress import ip_network
 
 from cni.requested import NO_LIMITS, Bandwidth
 from node_agent import departure, ethtool, rtnl, rtnl_read, shaping, sysctl
-from node_agent.netlink import Netlink
+from node_agent.netlink import Netlink, SharedNetlink
 from node_agent.netns import NetNs, run_in
 from node_agent.nlmsg import NetlinkError, Request
 from node_agent.rtnl import Address, IPAddress, IPInterface, Link, Neighbour, Route, VethEnd
@@ -52,18 +52,19 @@ class InterfaceExists(Exception):  # noqa: N818 - named as what went wrong
         self.ifname = ifname
 
 
-def create(attachment: Attachment, netns: NetNs) -> Callable[[], None]:
+def create(attachment: Attachment, netns: NetNs, shared: SharedNetlink | None = None) -> Callable[[], None]:
     """Make the veth pair: the host's end up in the caller's namespace, the pod's end down in ``netns``.
 
-    Returns the undo, to be registered with an ExitStack. Raises InterfaceExists (CNI: IFNAME must be new), or
-    NetlinkError; nothing is left then.
+    ``shared``: a session of that namespace, by which pairs that are asked for together are made together. Returns
+    the undo, to be registered with an ExitStack. Raises InterfaceExists (CNI: IFNAME must be new), or NetlinkError;
+    nothing is left then.
     """
     name = attachment.host_ifname
     host = VethEnd(name, attachment.mtu, group=POD_GROUP)
     pod = VethEnd(attachment.ifname, attachment.mtu, mac=attachment.mac)
     with Netlink() as netlink, ExitStack() as undo:
         try:
-            netlink.execute([rtnl.new_veth(host, pod, netns.fd)])
+            (shared or netlink).execute([rtnl.new_veth(host, pod, netns.fd)])
         except NetlinkError as e:
             raise _explained(e, netlink, attachment, netns) from e
         undo.callback(delete, name)
