@@ -27,6 +27,7 @@ from cni.result import SUPPORTED_VERSIONS, Dns, Result, parse_dns, parse_prev_re
 
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _MAX_IFNAME_BYTES = 15  # IFNAMSIZ less the NUL
+_RESERVED_IFNAMES = (".", "..", "all", "default")  # the last two are directories beside those of interfaces in sysctl
 _OLDEST_VERSION = "0.1.0"  # what a configuration without cniVersion means
 _FALLBACK_VERSION = "1.0.0"  # what an error says when the configuration's version is unknown
 _UNDERSTOOD = ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH")
@@ -219,12 +220,13 @@ def _attachment(env: Mapping[str, str], pod: PodArgs) -> Attachment:
 
 
 def _ifname_problem(name: str) -> str | None:
+    """What the kernel does not take as a name, and `%d`, for which it would put a number."""
     if len(name.encode()) > _MAX_IFNAME_BYTES:
         return f"an interface name has at most {_MAX_IFNAME_BYTES} bytes"
-    if name in (".", ".."):
+    if name in _RESERVED_IFNAMES:
         return "this name is reserved"
-    if any(c in "/:" or c.isspace() for c in name):
-        return "an interface name has no '/', ':' or white space"
+    if any(c in "/:%" or c.isspace() for c in name):
+        return "an interface name has no '/', ':', '%' or white space"
     return None
 
 

@@ -181,7 +181,7 @@ def test_c9_a_bad_container_id_is_error_4(container: str) -> None:
     assert f"CNI_CONTAINERID={json.dumps(container, ensure_ascii=False)}" in error.msg
 
 
-@pytest.mark.parametrize("ifname", ["a" * 16, ".", "..", "a/b", "a:b", "a b", "ä" * 8, "a\u00a0b"])
+@pytest.mark.parametrize("ifname", ["a" * 16, ".", "..", "a/b", "a:b", "a b", "ä" * 8, "a\u00a0b", "eth%d", "%", "all", "default"])
 def test_c10_a_bad_interface_name_is_error_4(ifname: str) -> None:
     error = refused(env(IFNAME=ifname), conf())
     assert error.code is ErrorCode.INVALID_ENVIRONMENT
