@@ -60,7 +60,6 @@ class NetConf:
     prev_result: Result | None
     runtime_config: Mapping[str, Any]
     dns: Dns
-    ip_masq: bool | None
     pools: Pools
     raw: Mapping[str, Any]
 
@@ -248,6 +247,7 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
     version = _version(obj, verb)
     if verb not in _FREEING:
         _refuse_ipam(obj)
+        _refuse_unmasked(obj)
     return NetConf(
         cni_version=version,
         name=name,
@@ -255,7 +255,6 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
         prev_result=_prev_result(obj, version, verb),
         runtime_config=field(obj, "runtimeConfig", dict[str, Any], {}),
         dns=parse_dns(obj),
-        ip_masq=None if obj.get("ipMasq") is None else field(obj, "ipMasq", bool, False),
         pools=parse_pools(obj) if verb == "ADD" else {},
         raw=obj,
     )
@@ -294,6 +293,15 @@ def _refuse_ipam(obj: Mapping[str, Any]) -> None:
         raise CniError(
             ErrorCode.UNSUPPORTED_FIELD,
             f"network configuration: ipam.type={show(ipam)}: remove it, addresses come from the Node's podCIDRs",
+        )
+
+
+def _refuse_unmasked(obj: Mapping[str, Any]) -> None:
+    """A node masquerades what its pods send out of the cluster, for all of them or none."""
+    if obj.get("ipMasq") is not None and not field(obj, "ipMasq", bool, True):
+        raise CniError(
+            ErrorCode.UNSUPPORTED_FIELD,
+            "network configuration: ipMasq=false: remove it, what pods send out of the cluster is masqueraded",
         )
 
 

@@ -89,7 +89,7 @@ def _drops(ruleset: Ruleset) -> Iterable[str]:
     yield _rule(f"iifgroup {ruleset.pod_group}", "drop", "from a pod: Open vSwitch has its copy")
     for ifname in sorted(ruleset.switched):
         yield _rule(f"iifname {_quoted(ifname)}", "drop", "a port of the bridge: Open vSwitch has its copy")
-    # Who translates addresses on the node (portmap, kube-proxy) sets route_localnet, and the kernel then lets these in.
+    # Who translates addresses here (portmap, kube-proxy) sets route_localnet, and the kernel then lets these in.
     inward = f"iifname {_quoted(ruleset.gateway_ifname)} ip daddr 127.0.0.0/8"
     yield _rule(inward, "drop", "from a pod to the node's own loopback addresses")
 

@@ -111,7 +111,7 @@ def test_a_failed_request_gives_its_turn_back(attacher: Attacher) -> None:
 
 
 def test_r7_an_answer_comes_before_a_runtime_loses_patience() -> None:
-    """CRI-O gives a DEL a minute, and more to an ADD; and the agent, whose errors say more, speaks before the relay."""
+    """CRI-O gives a DEL a minute, and more to an ADD. The agent, whose errors say more, speaks before the relay."""
     source = Path(cni.__file__).with_name("relay.c").read_text()
     (deadline,) = re.findall(r"DEADLINE_MS = (\d+) \* 1000,", source)
     assert PROGRAM_SECONDS + 3 * COMMIT_SECONDS < int(deadline) < 60

@@ -57,7 +57,6 @@ def test_add() -> None:
         prev_result=None,
         runtime_config={"aliases": {}},
         dns=Dns(domain="x"),
-        ip_masq=True,
         pools={},
         raw=CONF | {"dns": {"domain": "x"}, "ipMasq": True, "runtimeConfig": {"aliases": {}}},
     )
@@ -214,6 +213,11 @@ def test_c13_a_field_that_cannot_be_honoured_is_error_2_with_key_and_value() -> 
     assert error.code is ErrorCode.UNSUPPORTED_FIELD
     assert 'ipam.type="host-local"' in error.msg
     assert isinstance(parse(ENV, conf(ipam={})), Add)
+    error = refused(ENV, conf(ipMasq=False))
+    assert error.code is ErrorCode.UNSUPPORTED_FIELD
+    assert "ipMasq=false" in error.msg
+    for granted in (True, None):
+        assert isinstance(parse(ENV, conf(ipMasq=granted)), Add)
 
 
 def test_c28_a_field_that_has_come_since_the_add_keeps_nothing_from_being_freed() -> None:
