@@ -124,9 +124,6 @@ _VERBS: Mapping[str, _Verb] = {
     "VERSION": _Verb(()),
 }
 
-_FREEING = ("DEL", "GC")
-"""What is free again all the same when the configuration has changed since the ADD."""
-
 VERBS = tuple(_VERBS)
 """The values that CNI_COMMAND may have."""
 
@@ -245,9 +242,8 @@ def _decode(stdin: bytes) -> dict[str, Any]:
 def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
     name = _name(obj)
     version = _version(obj, verb)
-    if verb not in _FREEING:
-        _refuse_ipam(obj)
-        _refuse_unmasked(obj)
+    _refuse_ipam(obj)
+    _refuse_unmasked(obj)
     return NetConf(
         cni_version=version,
         name=name,

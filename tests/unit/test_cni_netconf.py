@@ -220,12 +220,6 @@ def test_c13_a_field_that_cannot_be_honoured_is_error_2_with_key_and_value() -> 
         assert isinstance(parse(ENV, conf(ipMasq=granted)), Add)
 
 
-def test_c28_a_field_that_has_come_since_the_add_keeps_nothing_from_being_freed() -> None:
-    later = conf(ipam={"type": "host-local"})
-    assert isinstance(parse(env(COMMAND="DEL"), later), Del)
-    assert isinstance(parse(env(COMMAND="GC"), later), Gc)
-
-
 def test_c13_c14_unknown_and_reserved_keys_are_tolerated() -> None:
     extra = {"args": {"cni": {"labels": []}}, "capabilities": {"ips": True}, "cni.dev/x": 1, "mtu": 9000}
     assert parsed_conf(conf(**extra)).raw == CONF | extra
