@@ -27,6 +27,7 @@ from cni.result import SUPPORTED_VERSIONS, Dns, Result, parse_dns, parse_prev_re
 
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _MAX_IFNAME_BYTES = 15  # IFNAMSIZ less the NUL
+_RESERVED_IFNAMES = (".", "..", "all", "default")  # the last two are directories beside those of interfaces in sysctl
 _OLDEST_VERSION = "0.1.0"  # what a configuration without cniVersion means
 _FALLBACK_VERSION = "1.0.0"  # what an error says when the configuration's version is unknown
 _UNDERSTOOD = ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH")
@@ -59,7 +60,6 @@ class NetConf:
     prev_result: Result | None
     runtime_config: Mapping[str, Any]
     dns: Dns
-    ip_masq: bool | None
     pools: Pools
     raw: Mapping[str, Any]
 
@@ -219,12 +219,13 @@ def _attachment(env: Mapping[str, str], pod: PodArgs) -> Attachment:
 
 
 def _ifname_problem(name: str) -> str | None:
+    """What the kernel does not take as a name, and `%d`, for which it would put a number."""
     if len(name.encode()) > _MAX_IFNAME_BYTES:
         return f"an interface name has at most {_MAX_IFNAME_BYTES} bytes"
-    if name in (".", ".."):
+    if name in _RESERVED_IFNAMES:
         return "this name is reserved"
-    if any(c in "/:" or c.isspace() for c in name):
-        return "an interface name has no '/', ':' or white space"
+    if any(c in "/:%" or c.isspace() for c in name):
+        return "an interface name has no '/', ':', '%' or white space"
     return None
 
 
@@ -242,6 +243,7 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
     name = _name(obj)
     version = _version(obj, verb)
     _refuse_ipam(obj)
+    _refuse_unmasked(obj)
     return NetConf(
         cni_version=version,
         name=name,
@@ -249,7 +251,6 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
         prev_result=_prev_result(obj, version, verb),
         runtime_config=field(obj, "runtimeConfig", dict[str, Any], {}),
         dns=parse_dns(obj),
-        ip_masq=None if obj.get("ipMasq") is None else field(obj, "ipMasq", bool, False),
         pools=parse_pools(obj) if verb == "ADD" else {},
         raw=obj,
     )
@@ -288,6 +289,15 @@ def _refuse_ipam(obj: Mapping[str, Any]) -> None:
         raise CniError(
             ErrorCode.UNSUPPORTED_FIELD,
             f"network configuration: ipam.type={show(ipam)}: remove it, addresses come from the Node's podCIDRs",
+        )
+
+
+def _refuse_unmasked(obj: Mapping[str, Any]) -> None:
+    """A node masquerades what its pods send out of the cluster, for all of them or none."""
+    if obj.get("ipMasq") is not None and not field(obj, "ipMasq", bool, True):
+        raise CniError(
+            ErrorCode.UNSUPPORTED_FIELD,
+            "network configuration: ipMasq=false: remove it, what pods send out of the cluster is masqueraded",
         )
 
 

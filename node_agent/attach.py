@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
 
+from cni import netconf
 from cni.errors import CniError, ErrorCode
 from cni.netconf import Add, Check, Del, Gc
 from cni.requested import Bandwidth, PodArgs, Requested
@@ -124,7 +125,8 @@ class Attacher:
         return defaults
 
     def delete(self, command: Del, measure: Measure = _unmeasured) -> None:
-        """CNI DEL: succeeds when nothing of the attachment is left, also if nothing was. Raises CniError."""
+        """CNI DEL: succeeds when nothing of the attachment is left, also if nothing was. Raises CniError; for the
+        node's own namespace as the Go skeleton does, after all was removed."""
         key = _key(command)
         pod = command.attachment.args
         with self._turn(key), _explained():
@@ -135,6 +137,9 @@ class Attacher:
                 names |= {port_name(pod.namespace, pod.pod, key)} - ledger.keys()
             for name in sorted(names):
                 self._remove(name, ledger.get(name), measure)
+        # What there was is gone all the same.
+        with suppress(NotANamespace), NetNs.open(command.attachment.netns) as netns:
+            _refuse_own(netns, command.attachment)
 
     def check(self, command: Check) -> None:
         """CNI CHECK: raises CniError when the attachment is not what ADD made of it."""
@@ -155,7 +160,9 @@ class Attacher:
             return [*problems, f"interface {port.name} is missing on the node"]
         with _open(command) as netns:
             found = wiring.pod_end(port.key.ifname, netns)
-        problems += inspection.pod_end_problems(_attachment(port, self._around.network(), command.bandwidth), found)
+        wanted = _attachment(port, self._around.network(), command.bandwidth)
+        told = command.conf.prev_result
+        problems += inspection.pod_end_problems(wanted, found, told.routes if told is not None else ())
         problems += inspection.limit_problems(command.bandwidth, wiring.received_rate(port.name), found.rate)
         if not problems:
             problems += (f"the switch has no flow {flow}" for flow in self._around.missing_flows(port))
@@ -280,12 +287,17 @@ def _key(command: Add | Del | Check) -> AttachmentKey:
 
 @contextmanager
 def _open(command: Add | Check) -> Iterator[NetNs]:
-    with NetNs.open(command.attachment.netns) as netns, NetNs.current() as own:
-        if netns.same_as(own) and not command.attachment.netns_override:
+    with NetNs.open(command.attachment.netns) as netns:
+        _refuse_own(netns, command.attachment)
+        yield netns
+
+
+def _refuse_own(netns: NetNs, attachment: netconf.Attachment) -> None:
+    with NetNs.current() as own:
+        if netns.same_as(own) and not attachment.netns_override:
             raise CniError(
                 ErrorCode.INVALID_NETNS, f"CNI_NETNS {netns.path} is the node's own namespace, not a container's"
             )
-        yield netns
 
 
 def interface_addresses(port: PodPort) -> tuple[IPv4Interface | IPv6Interface, ...]:

@@ -4,10 +4,11 @@ What other plugins of the chain may have changed is left to them: the MTU, route
 Weft's routes are in.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 from cni.requested import Bandwidth
+from cni.result import Route
 from node_agent.wiring import Attachment, PodEnd
 from openflow import management
 from openflow.codec import Encoded
@@ -22,8 +23,8 @@ FLOWS_SECONDS, GLANCE_SECONDS = 5.0, 1.0
 _UNKNOWN = IdentityId(0)  # identities are in what flows do, not in what they match
 
 
-def pod_end_problems(wanted: Attachment, found: PodEnd) -> Iterator[str]:
-    """What is wrong inside the pod's namespace."""
+def pod_end_problems(wanted: Attachment, found: PodEnd, routes: Iterable[Route]) -> Iterator[str]:
+    """What is wrong inside the pod's namespace; `routes` are those that ADD has told."""
     name, link = wanted.ifname, found.link
     if link is None:
         yield f"the pod has no interface {name}"
@@ -37,11 +38,13 @@ def pod_end_problems(wanted: Attachment, found: PodEnd) -> Iterator[str]:
             yield f"the pod's interface {name} has no address {address}"
     hops = {route.destination for route in found.routes if route.gateway is None}
     defaults = {route.gateway for route in found.routes if route.destination.prefixlen == 0}
+    # A second interface has none while the first has one, and is told none.
+    promised = {route.gw for route in routes if route.dst.prefixlen == 0}
     macs = {each.ip: each.mac for each in found.neighbours}
     for gateway in wanted.gateways:
         if not any(gateway in network for network in hops):
             yield f"the pod has no route to its gateway {gateway} on {name}"
-        if gateway.version not in found.defaults and gateway not in defaults:
+        if gateway in promised and gateway.version not in found.defaults and gateway not in defaults:
             yield f"the pod has no default route by {gateway} on {name}"
         if macs.get(gateway) != wanted.router_mac:
             yield (

@@ -1,4 +1,5 @@
-"""The node's nftables rules: masquerading of what leaves the cluster, and silence where OVS is in charge.
+"""The node's nftables rules: masquerading of what leaves the cluster, and silence where OVS is in charge or where
+pods have no business.
 
 Everything is in one table of ours, `inet weft`, replaced as a whole in one transaction: there is no moment
 without rules, and applying twice is applying once.
@@ -80,13 +81,17 @@ def remove() -> None:
 
 
 def _drops(ruleset: Ruleset) -> Iterable[str]:
-    """A userspace datapath reads a copy; the kernel's stack still gets the packet, and would act on it.
+    """What the node's own stack is not to see, before it looks for a connection.
 
-    A pod that addresses a frame to the MAC of its veth's host end would thus reach the node past all policy.
+    A userspace datapath reads a copy; the kernel's stack still gets the packet, and would act on it. A pod that
+    addresses a frame to the MAC of its veth's host end would thus reach the node past all policy.
     """
     yield _rule(f"iifgroup {ruleset.pod_group}", "drop", "from a pod: Open vSwitch has its copy")
     for ifname in sorted(ruleset.switched):
         yield _rule(f"iifname {_quoted(ifname)}", "drop", "a port of the bridge: Open vSwitch has its copy")
+    # Who translates addresses here (portmap, kube-proxy) sets route_localnet, and the kernel then lets these in.
+    inward = f"iifname {_quoted(ruleset.gateway_ifname)} ip daddr 127.0.0.0/8"
+    yield _rule(inward, "drop", "from a pod to the node's own loopback addresses")
 
 
 def _masquerades(ruleset: Ruleset) -> Iterable[str]:

@@ -3,19 +3,15 @@ kubernetes.io/ingress-bandwidth and kubernetes.io/egress-bandwidth."""
 
 from __future__ import annotations
 
-import json
-import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from ipaddress import ip_interface
-from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_fixture import WAIT, Box, Node, agent_lab
 from lab_fixture import until
+from traffic_fixture import qdiscs, transfer
 
 from cni.errors import ErrorCode
 from lab import netns
@@ -40,9 +36,8 @@ def limited(node: Node, **bandwidth: int) -> Box:
 
 def qdisc(namespace: str, ifname: str) -> dict[str, Any]:
     """What `tc` says that an interface's packets leave by."""
-    argv = ["tc", "-j", "-s", "-n", namespace, "qdisc", "show", "dev", ifname]
-    (found,) = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=WAIT).stdout)
-    return dict(found)
+    (found,) = qdiscs(namespace, ifname)
+    return found
 
 
 def of_ingress(node: Node, box: Box) -> dict[str, Any]:
@@ -51,28 +46,6 @@ def of_ingress(node: Node, box: Box) -> dict[str, Any]:
 
 def of_egress(box: Box) -> dict[str, Any]:
     return qdisc(box.path.name, "eth0")
-
-
-def transfer(source: Path, sink: Path, address: str) -> float:
-    """Seconds that SENT bytes take from one namespace to an address in another, all of which arrive."""
-    listener = netns.run_in(sink, lambda: socket.create_server((address, 0)))
-    with listener:
-        sender = threading.Thread(target=netns.run_in, args=(source, lambda: _send(listener.getsockname())))
-        sender.start()
-        taken, _ = listener.accept()
-        with taken:
-            taken.settimeout(WAIT)
-            began = time.monotonic()
-            received = sum(len(chunk) for chunk in iter(lambda: taken.recv(1 << 16), b""))
-        elapsed = time.monotonic() - began
-        sender.join(WAIT)
-    assert received == SENT
-    return elapsed
-
-
-def _send(address: tuple[str, int]) -> None:
-    with socket.create_connection(address, timeout=WAIT) as sender:
-        sender.sendall(bytes(SENT))
 
 
 def test_c44_what_a_pod_receives_and_sends_is_limited(node: Node) -> None:
@@ -88,7 +61,7 @@ def test_c44_what_a_pod_receives_and_sends_is_limited(node: Node) -> None:
         (node.namespace, box.path, address, "ingress"),
         (box.path, node.namespace, GATEWAY, "egress"),
     ):
-        seconds = transfer(source, sink, target)
+        seconds = transfer(source, sink, target, SENT)
         assert ASKED[f"{direction}Burst"] + seconds * ASKED[f"{direction}Rate"] >= 8 * SENT
     assert of_ingress(node, box)["overlimits"] > 0
     assert of_egress(box)["overlimits"] > 0

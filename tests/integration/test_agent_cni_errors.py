@@ -126,6 +126,9 @@ def test_c7_every_missing_variable_is_named(node: Node) -> None:
         ("CNI_IFNAME", "sixteen-bytes-xx"),
         ("CNI_IFNAME", "a/b"),
         ("CNI_IFNAME", ".."),
+        ("CNI_IFNAME", "eth%d"),
+        ("CNI_IFNAME", "all"),
+        ("CNI_IFNAME", "eth0\tb"),
         ("CNI_ARGS", "K8S_POD_NAME"),
         ("CNI_ARGS", "K8S_POD_NAMESPACE=Bad_Name;K8S_POD_NAME=p"),
     ],
@@ -134,7 +137,7 @@ def test_c9_c10_c47_a_variable_that_breaks_the_rules(node: Node, variable: str, 
     code, msg = told(node, "ADD", **{variable: value})
     assert code == 4
     assert variable in msg
-    assert value.partition(";")[0].partition("=")[2] or value in msg
+    assert value.partition(";")[0].partition("=")[2] or json.dumps(value) in msg
 
 
 def test_c8_an_unknown_command(node: Node) -> None:
@@ -209,10 +212,21 @@ def test_c44_requests_that_nobody_could_grant(node: Node, key: str, value: Any) 
 
 
 def test_c15_the_nodes_own_namespace(node: Node) -> None:
-    for verb in ("ADD",):
+    for verb in ("ADD", "DEL"):
         code, msg = told(node, verb, CNI_NETNS=str(node.namespace))
         assert code == 8
         assert str(node.namespace) in msg
+
+
+def test_c15_a_del_with_the_nodes_own_namespace_frees_all_the_same(node: Node) -> None:
+    box = node.box("own")
+    box.add()
+    own = box.having(netns=str(node.namespace))
+    assert own.refused("check").code == own.refused("delete").code == ErrorCode.INVALID_NETNS
+    assert box.addresses() == []
+    assert box.port() not in dict(node.rows())
+    env = {**ENV, "CNI_NETNS": str(node.namespace), "CNI_NETNS_OVERRIDE": "1"}
+    assert node.call("DEL", CONF, env).status == 0
 
 
 # Requests that can be granted.
@@ -235,6 +249,17 @@ def test_c44_addresses_and_a_mac_are_granted(node: Node) -> None:
     assert "1 received" in box.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")
     box.check()
     box.delete()
+
+
+@pytest.mark.parametrize("ifname", ["eth0;reboot", "$(id)", "-x", "net1@x", "\u00e9\u00e9", "'\"\\\\"])
+def test_c10_an_odd_name_is_no_more_than_a_name(node: Node, ifname: str) -> None:
+    box = node.box("odd").having(ifname=ifname)
+    result = box.add()
+    assert result["interfaces"][1]["name"] == ifname
+    assert box.addresses(ifname) == [ip["address"] for ip in result["ips"]]
+    box.check()
+    box.delete()
+    assert [link["ifname"] for link in box.show("link")] == ["lo"]
 
 
 def test_c44_an_address_of_one_family_leaves_the_other_to_weft(node: Node) -> None:

@@ -61,7 +61,7 @@ def error(answer: Answer) -> dict[str, Any]:
 # DEL.
 
 
-def test_c26_del_takes_everything_and_succeeds_twice(node: Node, clean: NodeState) -> None:
+def test_c26_c37_del_takes_everything_without_a_gc_and_succeeds_twice(node: Node, clean: NodeState) -> None:
     box = node.box("twice")
     box.add()
     box.delete()
@@ -127,7 +127,7 @@ def test_del_by_the_ledger_after_the_agent_lost_its_memory(node: Node, clean: No
 def test_c28_del_frees_all_the_same_when_the_configuration_has_changed(node: Node, clean: NodeState) -> None:
     box = node.box("changed", version="0.3.1")
     box.add()
-    box.speaking("1.1.0", mtu=9000, runtimeConfig={"mac": "02:00:00:00:00:01"}).delete()
+    box.speaking("1.1.0", mtu=9000, runtimeConfig={"mac": "02:00:00:00:00:01"}, ipam={"type": "host-local"}).delete()
 
 
 def test_c28_del_frees_although_prev_result_cannot_be_read(node: Node, clean: NodeState) -> None:

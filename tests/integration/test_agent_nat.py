@@ -107,7 +107,7 @@ def test_every_rule_has_a_counter_and_a_comment(world):
     rules = [entry["rule"] for entry in listing["nftables"] if "rule" in entry]
     counters = [e["counter"]["packets"] for rule in rules for e in rule["expr"] if "counter" in e]
     assert all(rule["comment"] for rule in rules)
-    assert counters == [0, 1, 0]
+    assert counters == [0, 0, 1, 0]
 
 
 def test_twice_is_once(world):
@@ -157,6 +157,19 @@ def test_a_pod_that_addresses_the_hosts_end_of_its_veth_reaches_nothing():
         node.run(lambda: nft.apply(nft.render(RULES)))
         with pytest.raises(TimeoutError):
             sender_seen(pod, node, "10.1.0.1")
+
+
+def test_no_pod_reaches_the_loopback_addresses_of_the_node(world):
+    """With route_localnet, which portmap and kube-proxy set, the kernel alone would let it."""
+    pod, node, _ = world
+    node.ip("link set lo up")
+    node.command("sysctl", "-w", "net.ipv4.conf.weft-gw0.route_localnet=1")
+    pod.command("sysctl", "-w", "net.ipv4.conf.all.route_localnet=1")
+    pod.ip("route add 127.0.0.9/32 via 10.1.0.1 dev eth0 src 10.1.0.5")
+    with pytest.raises(TimeoutError):
+        sender_seen(pod, node, "127.0.0.9")
+    node.run(nft.remove)
+    assert sender_seen(pod, node, "127.0.0.9") == "10.1.0.5", "without the rules it would get through"
 
 
 def test_nft_missing_is_an_error_that_says_what_to_install(monkeypatch):

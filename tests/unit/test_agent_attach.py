@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import cni
 from cni.errors import CniError, ErrorCode
 from cni.netconf import Add, Check, Del, Gc, parse
-from node_agent.attach import Attacher, NodeNetwork, Surroundings, pod_mac
+from node_agent.attach import (
+    COMMIT_SECONDS,
+    FORGET_SECONDS,
+    PROGRAM_SECONDS,
+    Attacher,
+    NodeNetwork,
+    Surroundings,
+    pod_mac,
+)
 from node_agent.bridge import NodeBridge
 from ovsdb.loop import OvsdbLoop
 from ovsdb.rows import AttachmentKey
@@ -105,6 +116,13 @@ def test_an_add_that_names_no_pod_is_refused(attacher: Attacher, args: str) -> N
 def test_a_failed_request_gives_its_turn_back(attacher: Attacher) -> None:
     for _ in range(3):
         assert refusal(attacher, command("DEL")).code == ErrorCode.TRY_AGAIN_LATER
+
+
+def test_r7_an_answer_comes_before_a_runtime_loses_patience() -> None:
+    """CRI-O gives a DEL a minute, and more to an ADD. The agent, whose errors say more, speaks before the relay."""
+    source = Path(cni.__file__).with_name("relay.c").read_text()
+    (deadline,) = re.findall(r"DEADLINE_MS = (\d+) \* 1000,", source)
+    assert PROGRAM_SECONDS + 3 * COMMIT_SECONDS + FORGET_SECONDS < int(deadline) < 60
 
 
 KEY = AttachmentKey("weft", "c1", "eth0")

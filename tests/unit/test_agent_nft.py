@@ -15,6 +15,7 @@ table inet weft {
     chain prerouting {
         type filter hook prerouting priority raw; policy accept;
         iifgroup 7 counter drop comment "from a pod: Open vSwitch has its copy"
+        iifname "weft-gw0" ip daddr 127.0.0.0/8 counter drop comment "from a pod to the node's own loopback addresses"
     }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;

@@ -57,7 +57,6 @@ def test_add() -> None:
         prev_result=None,
         runtime_config={"aliases": {}},
         dns=Dns(domain="x"),
-        ip_masq=True,
         pools={},
         raw=CONF | {"dns": {"domain": "x"}, "ipMasq": True, "runtimeConfig": {"aliases": {}}},
     )
@@ -181,7 +180,10 @@ def test_c9_a_bad_container_id_is_error_4(container: str) -> None:
     assert f"CNI_CONTAINERID={json.dumps(container, ensure_ascii=False)}" in error.msg
 
 
-@pytest.mark.parametrize("ifname", ["a" * 16, ".", "..", "a/b", "a:b", "a b", "ä" * 8, "a\u00a0b"])
+@pytest.mark.parametrize(
+    "ifname",
+    ["a" * 16, ".", "..", "a/b", "a:b", "a b", "ä" * 8, "a\u00a0b", "eth%d", "%", "all", "default"],
+)
 def test_c10_a_bad_interface_name_is_error_4(ifname: str) -> None:
     error = refused(env(IFNAME=ifname), conf())
     assert error.code is ErrorCode.INVALID_ENVIRONMENT
@@ -211,6 +213,11 @@ def test_c13_a_field_that_cannot_be_honoured_is_error_2_with_key_and_value() -> 
     assert error.code is ErrorCode.UNSUPPORTED_FIELD
     assert 'ipam.type="host-local"' in error.msg
     assert isinstance(parse(ENV, conf(ipam={})), Add)
+    error = refused(ENV, conf(ipMasq=False))
+    assert error.code is ErrorCode.UNSUPPORTED_FIELD
+    assert "ipMasq=false" in error.msg
+    for granted in (True, None):
+        assert isinstance(parse(ENV, conf(ipMasq=granted)), Add)
 
 
 def test_c13_c14_unknown_and_reserved_keys_are_tolerated() -> None:
