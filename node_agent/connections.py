@@ -10,7 +10,8 @@ out a part of what it finds in user space, and ends the daemon at the first ICMP
 
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -49,7 +50,7 @@ class Connections:
     def __init__(self, rundir: Path, pause_s: float = PAUSE_SECONDS) -> None:
         self._rundir = rundir
         self._pause_s = pause_s
-        self._holders: dict[str, tuple[IPAddress, ...]] = {}
+        self._holders = _Holders()
         self._left: set[IPAddress] = set()
         self._lock = threading.Lock()
         self._asking = threading.Lock()
@@ -69,27 +70,28 @@ class Connections:
         match event:
             case Snapshot():
                 ports = event.bridge.ports.values() if event.bridge is not None else ()
-                self._hold({port.name: port.ips for port in ports})
+                now = {port.name: port.ips for port in ports}
+                self._hold({**dict.fromkeys(self._holders.names(), ()), **now})
             case PortChanged(port):
-                self._hold({**self._holders, port.name: port.ips})
+                self._hold({port.name: port.ips})
             case PortGone(name):
-                self._hold({each: ips for each, ips in self._holders.items() if each != name})
+                self._hold({name: ()})
             case BridgeGone():
-                self._hold({})
+                self._hold(dict.fromkeys(self._holders.names(), ()))
 
-    def _hold(self, holders: dict[str, tuple[IPAddress, ...]]) -> None:
+    def _hold(self, changed: Mapping[str, tuple[IPAddress, ...]]) -> None:
         with self._lock:
-            gone = _addresses(self._holders) - _addresses(holders)
-            self._left |= gone
-            self._holders = holders
-        if gone:
+            left = {ip for name, ips in changed.items() for ip in self._holders.set(name, ips)}
+            left -= self._holders.held()
+            self._left |= left
+        if left:
             self._wake.set()
 
     def claim(self, ips: Collection[IPAddress]) -> None:
         """A pod is to get these addresses: what is left of an earlier one is forgotten when this returns."""
         with self._lock:
             # Free, and still held as far as is known here: that its holder is gone is just being told.
-            self._left |= _addresses(self._holders).intersection(ips)
+            self._left |= self._holders.held() & set(ips)
             waits = not self._left.isdisjoint(ips)
         if waits:
             self._forget_left()
@@ -152,9 +154,32 @@ def flushes(told: str, concerns: Concerns) -> Iterator[tuple[str, ...]]:
         yield "dpctl/flush-conntrack", f"zone={parts['zone']}", ",".join(which)
 
 
-def _addresses(holders: Mapping[str, tuple[IPAddress, ...]]) -> set[IPAddress]:
-    return {ip for ips in holders.values() for ip in ips}
-
-
 def _words(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in text.split(","))
+
+
+class _Holders:
+    """Which ports hold which addresses."""
+
+    def __init__(self) -> None:
+        self._ips: dict[str, tuple[IPAddress, ...]] = {}
+        self._count: Counter[IPAddress] = Counter()
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._ips)
+
+    def held(self) -> Set[IPAddress]:
+        """Addresses that some port holds."""
+        return self._count.keys()
+
+    def set(self, name: str, ips: tuple[IPAddress, ...]) -> Set[IPAddress]:
+        """From now on a port holds these; what nobody holds any more."""
+        before = self._ips.pop(name, ())
+        if ips:
+            self._ips[name] = ips
+        self._count.update(ips)
+        self._count.subtract(before)
+        gone = {ip for ip in before if not self._count[ip]}
+        for ip in gone:
+            del self._count[ip]
+        return gone
