@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ _OPTIONS = (
     *("-reload=0", "-verbosity=1"),
 )
 _DONE = re.compile(rb"^#(\d+)\s+DONE\s+cov: (\d+) ft: (\d+)", re.MULTILINE)
+_CRASH = re.compile(rb"Test unit written to (.*-(?:crash|leak|oom|timeout)-[0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,15 @@ def run(name: str, runs: int) -> Outcome:
     found, log = BUILD / "found" / name, BUILD / f"{name}.log"
     found.mkdir(parents=True, exist_ok=True)
     (CORPUS / name).mkdir(parents=True, exist_ok=True)
-    before = set(_crashes(name))
     started = time.monotonic()
     with log.open("wb") as out:
         command = [*_fuzzer(name), f"-runs={runs}", f"-artifact_prefix={BUILD}/{name}-", *_OPTIONS, str(found)]
         done = subprocess.run([*command, str(CORPUS / name)], cwd=ROOT, stdout=out, stderr=out, check=False)
     seconds = time.monotonic() - started
-    counted = _DONE.search(log.read_bytes())
-    crash = next((path for path in _crashes(name) if path not in before), None)
+    counted = _DONE.search(said := log.read_bytes())
     if done.returncode or counted is None:
-        return Outcome(name, 0, seconds, 0, 0, 0, crash, log)
+        crash = _CRASH.search(said)
+        return Outcome(name, 0, seconds, 0, 0, 0, Path(crash[1].decode()) if crash else None, log)
     inputs, edges, features = map(int, counted.groups())
     return Outcome(name, inputs, seconds, edges, features, _keep(name, found), None, log)
 
@@ -64,10 +64,6 @@ def _fuzzer(name: str) -> Sequence[str]:
     if name == RELAY:
         return (str(ROOT / "build" / "fuzz-relay"), f"-dict={ROOT}/fuzz/relay.dict")
     return (sys.executable, "-m", "fuzz.engine", name)
-
-
-def _crashes(name: str) -> Iterator[Path]:
-    return BUILD.glob(f"{name}-*-*")
 
 
 def _keep(name: str, found: Path) -> int:
