@@ -46,9 +46,11 @@ def _failure(made: campaign.Outcome) -> str:
     if made.crash is None:
         return f"did not run to its end: see {made.log}"
     shown, name = made.crash.relative_to(ROOT), made.name
+    # With the compiler that found it: others' sanitizers look for other things.
+    again = "build/fuzz-relay" if name == RELAY else f"{sys.executable} -m fuzz replay {name}"
     return (
         f"FAILED: {shown} breaks the law (log: {made.log.relative_to(ROOT)})\n"
-        f"  to see it again:  {sys.executable} -m fuzz replay {name} {shown}\n"
+        f"  to see it again:  {again} {shown}\n"
         f"  once it is fixed: mv {shown} fuzz/corpus/{name}/found-<what it was>"
     )
 
