@@ -99,7 +99,7 @@ static const char *reason(int error) {
     case ENOENT: return "no such socket";
     case ECONNREFUSED: return "connection refused";
     case EACCES: case EPERM: return "permission denied";
-    case EAGAIN: case ETIMEDOUT: return "timed out";
+    case EAGAIN: case EINTR: case ETIMEDOUT: return "timed out"; /* EINTR is tried again until the deadline */
     case ECONNRESET: case EPIPE: return "connection closed";
     case EBADF: return "not open";
     default: return "input/output error";
