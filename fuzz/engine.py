@@ -5,7 +5,7 @@ from random import Random
 
 import atheris
 
-INSTRUMENTED = ["cni", "node_agent.server", "node_agent.verbs", "node_agent.attach"]
+INSTRUMENTED = ["cni", "node_agent.server", "node_agent.verbs", "node_agent.attach", "node_agent.failures"]
 """Where coverage is counted. Nothing of it may be imported before `main` does."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from random import Random
 
 from cni.errors import CniError
@@ -60,9 +61,17 @@ def _check_command(request: Request, command: Command) -> None:
     if isinstance(command, CheckCommand):
         demand(command.conf.prev_result is not None, "CHECK has the result of the ADD")
     if isinstance(command, Add):
-        families = [ip.version for ip in command.requested.ips]
-        demand(len(set(families)) == len(families), "at most one address of a family")
+        _check_requested(command)
     demand(type(command).__name__.upper() == request.env["CNI_COMMAND"], "the command is the one that was asked for")
+
+
+def _check_requested(command: Add) -> None:
+    families = [ip.version for ip in command.requested.ips]
+    demand(len(set(families)) == len(families), "at most one address of a family")
+    for each in (*command.requested.ranges.ranges, *chain(*command.conf.pools.values())):
+        demand(each.first.version == each.last.version and int(each.first) <= int(each.last), "a range has an order")
+    for limit in (command.requested.bandwidth.ingress, command.requested.bandwidth.egress):
+        demand(limit is None or min(limit) >= 8, "a limit is one that the kernel can keep")
 
 
 def _check_attachment(command: Add | CheckCommand | Del) -> None:

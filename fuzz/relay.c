@@ -73,6 +73,7 @@ static char *entries[MOST_ENTRIES + 1];
 static Bytes input_stdin, input_answer, kernel;
 static Written out, err, sent, expected;
 static long long clock_ms;
+static bool io_error; /* a call failed with EIO */
 static bool faulty; /* a call failed for good, so less than everything may have been done */
 static const char *input_name = "the input";
 
@@ -87,9 +88,11 @@ static void broken(const char *what) {
 static ssize_t call(size_t size) {
     static const int errors[] = {EINTR, EAGAIN, ECONNRESET, EPIPE, EBADF, EIO};
     unsigned char how = SUCCEED;
+    if (clock_ms >= DEADLINE_MS) faulty = true;
     if (kernel.size > 0) how = *kernel.at++, kernel.size--;
     if (how == SUCCEED || how > LATE) return (ssize_t)size;
     if (how < SHORT_BELOW) return (ssize_t)(size < how ? size : how);
+    if (how == IO_ERROR) io_error = true;
     if (how == LATE) clock_ms += LONG_MS;
     if (how != INTERRUPT && how != AGAIN) faulty = true;
     errno = how == LATE ? EINTR : errors[how - INTERRUPT];
@@ -190,13 +193,13 @@ static size_t repeats(const unsigned char *data, size_t size, size_t i, size_t u
     return used + more <= MOST ? more : 0;
 }
 
-/* The input with its repetitions written out: their size, and to `to` if that is given. */
+/* Writes the input with its repetitions written out, and returns its size. */
 static size_t expand(const unsigned char *data, size_t size, unsigned char *to) {
     size_t used = 0;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size && used < MOST; i++) {
         size_t more = repeats(data, size, i, used);
         bool plain = more == SIZE_MAX;
-        if (to) memset(to + used, plain ? data[i] : to[used - 1], plain ? 1 : more);
+        memset(to + used, plain ? data[i] : to[used - 1], plain ? 1 : more);
         used += plain ? 1 : more;
         i += plain ? 0 : 1;
     }
@@ -306,6 +309,7 @@ static void judge(int status, Bytes config_bytes, Bytes reply) {
     if (!faulty && allowed && sent.size != expected.size) broken("the request is not whole");
     if (own_error()) {
         if (status != 1) broken("an error whose exit status is not 1");
+        if (!io_error && memmem(out.at, out.size, "input/output error", 18)) broken("another reason than there was");
         if (!faulty && allowed && presentable(reply)) broken("an answer was withheld");
     } else if (!faulty && !(allowed && presentable(reply))) {
         broken("no CNI error where one is due");
@@ -325,21 +329,18 @@ static void reset(void) {
     request_used = answer_used = config_used = 0;
     config = NULL, socket_path = DEFAULT_SOCKET, command = "";
     out.size = err.size = sent.size = 0;
-    clock_ms = 0, faulty = false;
+    clock_ms = 0, faulty = io_error = false;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    Bytes whole = {.size = expand(data, size, NULL)};
-    whole.at = malloc(whole.size + 1);
-    expand(data, size, whole.at);
-    Bytes rest = whole;
+    static unsigned char whole[MOST + 1];
+    Bytes rest = {whole, expand(data, size, whole)};
     Bytes environment = part(&rest), config_bytes = part(&rest), reply = part(&rest);
     input_stdin = config_bytes, input_answer = reply, kernel = rest;
     reset();
     set_environment(environment);
     judge(relay_main(), config_bytes, reply);
-    free(whole.at);
     return 0;
 }
 

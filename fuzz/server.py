@@ -3,10 +3,11 @@
 Nothing of the host is touched: ADD stops at a node that is not ready, the other verbs at the ledger they cannot read.
 """
 
+import json
 import os
 import socket
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from random import Random
@@ -15,12 +16,13 @@ from prometheus_client import generate_latest
 
 from cni.errors import ErrorCode
 from cni.frame import Answer, FrameError, Request, RequestParser, decode_answer
-from cni.netconf import COMMANDS
+from cni.netconf import VERBS
 from daemon import logs
 from fuzz.laws import demand, demand_error
 from fuzz.mutate import Check, Mutate, mutated_request
-from node_agent.attach import Attacher, NodeNetwork
+from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
+from node_agent.failures import KEPT, Failures
 from node_agent.metrics import Metrics
 from node_agent.server import CniServer
 from node_agent.verbs import Verbs
@@ -39,12 +41,13 @@ def opened() -> Iterator[Check]:
     if os.geteuid() != 0:
         raise PermissionError("the target `server` needs root: the agent answers nobody else")
     metrics = Metrics()
+    failures = Failures("node", metrics.failures)
     with _logs_to_nowhere(), tempfile.TemporaryDirectory() as directory, OvsdbLoop() as loop:
         path = Path(directory) / "cni.sock"
-        server = CniServer(str(path), _verbs(loop, metrics).serve)
+        server = CniServer(str(path), _verbs(loop, metrics).serve, refused=failures.record)
         server.start()
         try:
-            yield lambda data: _check(data, path, metrics)
+            yield lambda data: _check(data, path, lambda: _demand_told(metrics, failures))
         finally:
             server.stop()
 
@@ -65,15 +68,15 @@ def _logs_to_nowhere() -> Iterator[None]:
 
 def _verbs(loop: OvsdbLoop, metrics: Metrics) -> Verbs:
     switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
-    attacher = Attacher(switch, _no_network, claim=lambda _: None, missing_flows=lambda _: (), seed=1)
-    return Verbs(attacher, lambda: ["this node takes no pods"], lambda: (), metrics)
+    around = Surroundings(_no_network, lambda _: None, lambda _: (), lambda _: False, lambda _: {})
+    return Verbs(Attacher(switch, around, seed=1), lambda: ["this node takes no pods"], lambda: (), metrics)
 
 
 def _no_network() -> NodeNetwork:
     raise LookupError("no ADD comes this far")
 
 
-def _check(data: bytes, path: Path, metrics: Metrics) -> None:
+def _check(data: bytes, path: Path, told_elsewhere: Callable[[], None]) -> None:
     """What is no request is told so, what is half a request is not answered, and a request gets its verb's answer."""
     told = _ask(path, data)
     try:
@@ -85,8 +88,13 @@ def _check(data: bytes, path: Path, metrics: Metrics) -> None:
         demand(told == b"", "half a request gets no answer")
         return
     _check_answer(decode_answer(told), request)
-    if request.env.get("CNI_COMMAND") not in COMMANDS:  # to print them takes ten times as long as to serve a request
-        demand(len(generate_latest(metrics.registry)) <= MAX_METRICS_BYTES, "requests do not make metrics grow")
+    if request.env.get("CNI_COMMAND") not in VERBS:  # to print them takes ten times as long as to serve a request
+        told_elsewhere()
+
+
+def _demand_told(metrics: Metrics, failures: Failures) -> None:
+    demand(len(generate_latest(metrics.registry)) <= MAX_METRICS_BYTES, "requests do not make metrics grow")
+    demand(len(json.loads(failures.report())["failures"]) <= KEPT, "failures are kept up to a number")
 
 
 def _check_answer(answer: Answer, request: Request) -> None:
