@@ -16,9 +16,15 @@ KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
 RUNTIME := $$(command -v containerd >/dev/null || echo containerd runc)
 # Only the benchmarks need these: the peers, and a load generator.
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
+# Only fuzzing the CNI executable needs these: a compiler with libFuzzer, and its sanitizers.
+FUZZ_PACKAGES := clang libclang-rt-dev
+# Inputs for each target, and which targets (all if empty).
+FUZZ_RUNS ?= 1000000
+FUZZ_TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-switches check lint format types architecture generated bench-packages bench clean
+.PHONY: help setup demo test test-pure test-switches check lint format types architecture generated bench-packages bench \
+	fuzz clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +72,9 @@ bench-packages: $(STAMPS)/bench-packages ## Debian packages of the benchmarks an
 bench: setup bench-packages ## All benchmarks; writes bench/results.md
 	@$(BIN)/python -m bench all
 
+fuzz: setup $(STAMPS)/fuzz ## Fuzz the CNI border: FUZZ_RUNS inputs a target (a million)
+	@$(BIN)/python -m fuzz run --runs $(FUZZ_RUNS) $(FUZZ_TARGETS)
+
 clean: ## Remove what set-up made, but not the Debian packages
 	rm -rf build $(VENV) *.egg-info
 
@@ -85,6 +94,11 @@ $(STAMPS)/packages: Makefile
 
 $(STAMPS)/bench-packages: Makefile
 	$(call install,$(BENCH_PACKAGES))
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/fuzz: $(STAMPS)/python
+	$(call install,$(FUZZ_PACKAGES))
+	@$(BIN)/pip install -qq --disable-pip-version-check -e '.[dev,fuzz]'
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/python: pyproject.toml Makefile | $(STAMPS)/packages

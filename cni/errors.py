@@ -12,6 +12,9 @@ from typing import Self
 
 import msgspec
 
+_MAX_TEXT = 2000
+"""Characters of a message: runtimes copy it into events and logs, and an answer has room for 1 MiB."""
+
 
 @unique
 class ErrorCode(IntEnum):
@@ -50,10 +53,10 @@ class CniError(Exception):
     """A request refused. `msg` says what was wrong and what to do; `details` is for the log."""
 
     def __init__(self, code: ErrorCode, msg: str, details: str = "") -> None:
-        super().__init__(f"{msg} (CNI error {code.value}, {code.name.lower()})")
         self.code = code
-        self.msg = msg
-        self.details = details
+        self.msg = _shortened(msg)
+        self.details = _shortened(details)
+        super().__init__(f"{self.msg} (CNI error {code.value}, {code.name.lower()})")
 
     def to_json(self, version: str) -> bytes:
         """The error as a plugin prints it on stdout; `version` is that of the request's configuration."""
@@ -64,3 +67,7 @@ class CniError(Exception):
 def as_utf8(text: str) -> str:
     """`text` with `?` for lone surrogates (an environment that is not UTF-8), which nothing could write out."""
     return text.encode(errors="replace").decode()
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

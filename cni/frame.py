@@ -57,6 +57,7 @@ class RequestParser:
         self._buffer = bytearray()
         self._fed = 0
         self._request: Request | None = None
+        self._refused = ""
 
     @property
     def buffered(self) -> int:
@@ -64,7 +65,21 @@ class RequestParser:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> Request | None:
-        """The request when it is complete, None while more bytes are needed. Errors: FrameError."""
+        """The request when it is complete, None while more bytes are needed. Errors: FrameError, once and for all."""
+        if self._refused:
+            raise FrameError(self._refused)
+        try:
+            return self._parse(data)
+        except FrameError as e:
+            self._refused = str(e)
+            raise
+
+    def close(self) -> None:
+        """Says that no more bytes come. Errors: FrameError when the request is not complete."""
+        if self._request is None:
+            raise FrameError(f"request ends after {self._fed} bytes, before it is complete")
+
+    def _parse(self, data: bytes) -> Request | None:
         self._fed += len(data)
         if self._fed > MAX_REQUEST_BYTES:
             raise FrameError(f"request is longer than {MAX_REQUEST_BYTES} bytes")
@@ -74,11 +89,6 @@ class RequestParser:
         if self._request is not None and self._buffer:
             raise FrameError(f"{len(self._buffer)} bytes after the end of the request")
         return self._request
-
-    def close(self) -> None:
-        """Says that no more bytes come. Errors: FrameError when the request is not complete."""
-        if self._request is None:
-            raise FrameError(f"request ends after {self._fed} bytes, before it is complete")
 
     def _take(self) -> None:
         chunk = bytes(self._buffer[: self._need])

@@ -99,7 +99,7 @@ static const char *reason(int error) {
     case ENOENT: return "no such socket";
     case ECONNREFUSED: return "connection refused";
     case EACCES: case EPERM: return "permission denied";
-    case EAGAIN: case ETIMEDOUT: return "timed out";
+    case EAGAIN: case EINTR: case ETIMEDOUT: return "timed out"; /* EINTR is tried again until the deadline */
     case ECONNRESET: case EPIPE: return "connection closed";
     case EBADF: return "not open";
     default: return "input/output error";
@@ -118,10 +118,10 @@ static void add_text(char *out, size_t size, size_t *used, const char *text) {
 /* The value of the first "cniVersion":"digits and dots" in the configuration, else 1.0.0. */
 static const char *config_version(char out[16]) {
     static const char key[] = "\"cniVersion\"";
-    const unsigned char *end = config + config_used;
     const unsigned char *at = config ? memmem(config, config_used, key, sizeof key - 1) : NULL;
     size_t n = 0;
     if (!at) return "1.0.0";
+    const unsigned char *end = config + config_used;
     at += sizeof key - 1;
     while (at < end && (*at == ' ' || *at == ':')) at++;
     if (at == end || *at++ != '"') return "1.0.0";

@@ -94,7 +94,7 @@ class CniServer:
 
     def _answer(self, request: Request, started: float) -> bytes:
         try:
-            stdout = self._serve(request)
+            answer = encode_answer(0, self._serve(request))
         except CniError as e:
             return self._refuse(request, e, started)
         except Exception as e:
@@ -102,7 +102,7 @@ class CniServer:
             why = f"{type(e).__name__}: {e}; this is a defect of Weft, please report it"
             return self._refuse(request, CniError(ErrorCode.INTERNAL, why), started)
         log.info("CNI", **_about(request), ms=round((time.monotonic() - started) * 1000, 1))
-        return encode_answer(0, stdout)
+        return answer
 
     def _refuse(self, request: Request, why: CniError, started: float) -> bytes:
         log.warning("CNI refused", **_about(request), code=why.code, error=why.msg)

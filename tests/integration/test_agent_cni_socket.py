@@ -19,12 +19,14 @@ from cni_relay_fixture import build
 from cni.errors import CniError, ErrorCode
 from cni.frame import (
     MAX_STDIN_BYTES,
+    MAX_STDOUT_BYTES,
     MAX_VARIABLE_BYTES,
     Answer,
     Request,
     decode_answer,
     encode_request,
 )
+from cni.netconf import parse
 from node_agent.server import CniServer
 
 LIMIT = 20  # seconds, for what should take milliseconds
@@ -149,6 +151,23 @@ def test_a_defect_is_told_as_one_and_the_server_goes_on(path: Path, calls: Calls
     assert "KeyError: 'gone'" in body["msg"]
     calls.says = lambda _: RESULT
     assert ask(path, encode_request(REQUEST)) == Answer(0, RESULT)
+
+
+def test_a_result_that_no_answer_can_hold_is_told_as_a_defect(path: Path, calls: Calls, served: CniServer) -> None:
+    """Of an earlier plugin's result of almost 1 MiB, say: the runtime was told nothing at all."""
+    calls.says = lambda _: bytes(MAX_STDOUT_BYTES + 1)
+    answer = ask(path, encode_request(REQUEST))
+    body = json.loads(answer.stdout)
+    assert (answer.status, body["code"]) == (1, ErrorCode.INTERNAL)
+    assert f"at most {MAX_STDOUT_BYTES} are allowed" in body["msg"]
+
+
+def test_an_error_about_a_huge_value_reaches_the_runtime(path: Path, calls: Calls, served: CniServer) -> None:
+    calls.says = lambda request: str(parse(request.env, request.stdin)).encode()
+    env = REQUEST.env | {"CNI_NETNS": "/run/netns/a", "CNI_IFNAME": "eth0"}
+    conf = {"cniVersion": "1.1.0", "name": "weft", "runtimeConfig": {"ips": ["/" * 1_000_000]}}
+    answer = ask(path, encode_request(Request(env, json.dumps(conf).encode())))
+    assert (answer.status, json.loads(answer.stdout)["code"]) == (1, ErrorCode.INVALID_NETWORK_CONFIG)
 
 
 def pair(text: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import json
 
 from cni.errors import CniError, ErrorCode
+from cni.frame import MAX_STDOUT_BYTES
 
 
 def test_c17_an_error_is_json_with_version_code_msg_and_details() -> None:
@@ -36,3 +37,13 @@ def test_every_code_is_its_number_and_says_what_it_means() -> None:
     meanings = [code.meaning for code in ErrorCode]
     assert all(meanings)
     assert len(set(meanings)) == len(meanings)
+
+
+def test_a_text_of_any_length_makes_a_short_error() -> None:
+    """Found by `make fuzz`: an error that repeats what it was sent did not fit into an answer, and nobody got one."""
+    error = CniError(ErrorCode.IO_FAILURE, "first " + "\x7f" * MAX_STDOUT_BYTES, "\0" * MAX_STDOUT_BYTES)
+    body = json.loads(printed := error.to_json("1.1.0"))
+    assert body["msg"].startswith("first \x7f")
+    assert body["msg"].endswith("\x7f…")
+    assert len(printed) < 32 * 1024
+    assert len(str(error)) < 4000

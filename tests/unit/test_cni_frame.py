@@ -1,5 +1,7 @@
 """The relay's frame: every limit, and every refusal with its reason."""
 
+import re
+
 import pytest
 
 from cni import frame
@@ -89,6 +91,15 @@ def test_lengths_are_refused_before_their_bytes_are_awaited() -> None:
     with pytest.raises(FrameError):
         parser.feed(b"\xff\xff\xff\xff")
     assert parser.buffered == 0
+
+
+@pytest.mark.parametrize("data", [b"\x02\x00", b"\x01\x01\0\0\0\0", b"\x01\x00\xff\xff\xff\xff", ADD_BYTES + b"x"])
+def test_what_was_refused_stays_refused(data: bytes) -> None:
+    """Found by `make fuzz`: a parser went on after its refusal, and without end after a variable of no bytes."""
+    parser = RequestParser()
+    for more in (data, b"", b"\0" * 8):
+        with pytest.raises(FrameError, match=re.escape(refusal(data))):
+            parser.feed(more)
 
 
 def test_end_of_file_inside_a_request_is_an_error() -> None:

@@ -311,3 +311,17 @@ def test_c33_an_entry_that_cannot_be_read_fails_the_gc(entry: object) -> None:
 )
 def test_c17_an_error_echoes_the_version_when_it_can_be_had(stdin: bytes, version: str) -> None:
     assert error_version(stdin) == version
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runtimeConfig": {"ips": ["\x7f" * 200_000]}},
+        {"prevResult": {"ips": [{"address": "/" * 1_000_000}]}},
+        {"prevResult": {"ips": [{"address": "10.0.0.5/32", "gateway": "'" * 1_000_000}]}},
+    ],
+)
+def test_a_value_of_any_length_makes_a_short_error(changes: dict[str, object]) -> None:
+    refusal = refused(ENV, conf(**changes))
+    assert refusal.code == ErrorCode.INVALID_NETWORK_CONFIG
+    assert len(refusal.to_json("1.1.0")) < 16 * 1024
