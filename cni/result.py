@@ -205,7 +205,7 @@ def parse_prev_result(obj: object, version: str) -> Result:
         return _parse_families(obj)
     where = "prevResult."
     interfaces = tuple(_parse_interface(i) for i in _objects(obj, "interfaces", where))
-    ips = tuple(_parse_ip(i, "address", where + "ips.") for i in _objects(obj, "ips", where))
+    ips = tuple(_parse_listed_ip(i, where + "ips.") for i in _objects(obj, "ips", where))
     for ip in ips:
         if ip.interface is not None and not 0 <= ip.interface < len(interfaces):
             raise invalid("prevResult.ips.interface", ip.interface, f"{len(interfaces)} interfaces are listed")
@@ -219,8 +219,9 @@ def _parse_families(obj: Mapping[str, Any]) -> Result:
     for key in ("ip4", "ip6"):
         part = field(obj, key, dict[str, Any], {}, where="prevResult.")
         if part:
-            ips.append(_parse_ip(part, "ip", f"prevResult.{key}."))
-            routes += (_parse_route(r, f"prevResult.{key}.routes.") for r in _objects(part, "routes", key))
+            where = f"prevResult.{key}."
+            ips.append(_parse_ip(part, "ip", where))
+            routes += (_parse_route(r, where + "routes.") for r in _objects(part, "routes", where))
     return Result((), tuple(ips), tuple(routes), parse_dns(obj, "prevResult."))
 
 
@@ -236,7 +237,11 @@ def _parse_ip(obj: Mapping[str, Any], key: str, where: str) -> IpConfig:
     address = _parsed(obj, key, parse_interface, where)
     if address is None:
         raise invalid(where + key, None, "expected an address with prefix length")
-    return IpConfig(address, _parsed(obj, "gateway", ip_address, where), _number(obj, "interface", where))
+    return IpConfig(address, _parsed(obj, "gateway", ip_address, where))
+
+
+def _parse_listed_ip(obj: Mapping[str, Any], where: str) -> IpConfig:
+    return replace(_parse_ip(obj, "address", where), interface=_number(obj, "interface", where))
 
 
 def _parse_route(obj: Mapping[str, Any], where: str) -> Route:

@@ -142,6 +142,19 @@ def test_a_malformed_prev_result_is_refused_by_key_and_value(prev: object, named
     assert named in caught.value.msg
 
 
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_up_to_0_2_0_there_are_no_interfaces_to_point_at(version: str) -> None:
+    """Found by `make fuzz`: an address of these versions could name an interface, of none that are listed."""
+    prev = parse_prev_result({"ip4": {"ip": "10.10.0.5/32", "interface": 1}}, version)
+    assert prev.ips == (IpConfig(ip_interface("10.10.0.5/32")),)
+
+
+def test_a_route_of_a_family_is_refused_by_its_whole_key() -> None:
+    prev = {"ip4": {"ip": "10.10.0.5/32", "routes": 5}}
+    with pytest.raises(CniError, match=r"prevResult\.ip4\.routes=5"):
+        parse_prev_result(prev, "0.2.0")
+
+
 def test_a_malformed_legacy_prev_result_is_refused_by_key_and_value() -> None:
     with pytest.raises(CniError, match=r'prevResult\.ip4\.ip="10\.0\.0\.1"'):
         parse_prev_result({"ip4": {"ip": "10.0.0.1"}}, "0.2.0")
