@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz.targets import CORPUS, RELAY, ROOT
+from fuzz.targets import BUILD, CORPUS, RELAY, ROOT
 
-BUILD = ROOT / "build" / "fuzz"
 MAX_INPUT_BYTES = 8192
 INPUT_SECONDS = 20  # until an input counts as a hang
 MEMORY_MIB = 2048

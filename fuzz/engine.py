@@ -1,6 +1,8 @@
 """The process in which atheris fuzzes: `python -m fuzz.engine TARGET [OPTION OF LIBFUZZER...] [DIRECTORY...]`."""
 
 import sys
+from hashlib import sha1
+from pathlib import Path
 from random import Random
 
 import atheris
@@ -11,7 +13,7 @@ INSTRUMENTED = ["cni", "node_agent.server", "node_agent.verbs", "node_agent.atta
 
 def main(name: str, options: list[str]) -> None:
     with atheris.instrument_imports(include=INSTRUMENTED):
-        from fuzz.targets import target
+        from fuzz.targets import BUILD, target
 
         fuzzed = target(name)
 
@@ -23,8 +25,22 @@ def main(name: str, options: list[str]) -> None:
         return made if len(made) <= max_size else bytes(atheris.Mutate(data, max_size))
 
     with fuzzed.opened() as check:
-        atheris.Setup([_again(name), *options], check, custom_mutator=mutate)
+
+        def run(data: bytes) -> None:
+            try:
+                check(data)
+            except Exception:
+                _save(data, BUILD / f"{name}-crash-{sha1(data).hexdigest()}")
+                raise
+
+        atheris.Setup([_again(name), *options], run, custom_mutator=mutate)
         atheris.Fuzz()
+
+
+def _save(data: bytes, path: Path) -> None:
+    """As libFuzzer does, but for certain: it does not when the process ends in its own way."""
+    path.write_bytes(data)
+    print(f"Test unit written to {path}", file=sys.stderr, flush=True)
 
 
 def _again(name: str) -> str:

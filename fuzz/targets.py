@@ -11,6 +11,9 @@ from fuzz.mutate import Check, Mutate
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "fuzz" / "corpus"
+BUILD = ROOT / "build" / "fuzz"
+"""Where fuzzers leave what they find: inputs under `found`, logs, and inputs that break a law."""
+
 RELAY = "relay"  # in C: fuzz/relay.c
 
 TARGETS: Mapping[str, str] = {
