@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab_fixture import until
 
 from lab import cleanup, names, netns, process
 from lab.names import MARKER, LabPaths
@@ -37,7 +38,9 @@ def test_a_process_runs_in_its_namespace_and_carries_the_marker(processes: Proce
     namespace = netns.create(names.underlay_namespace(NAME))
     pid = processes.start(_spec("sleep", "600", namespace=namespace))
     assert os.stat(f"/proc/{pid}/ns/net").st_ino == namespace.stat().st_ino
-    assert f"{MARKER}={NAME}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    # Between the end of exec(2) for its parent and its first instruction a process has no environment to show.
+    environment = until(lambda: Path(f"/proc/{pid}/environ").read_bytes().strip(b"\0"), "its environment")
+    assert f"{MARKER}={NAME}".encode() in environment.split(b"\0")
     assert cleanup.marked_processes(NAME) == [pid]
 
 
