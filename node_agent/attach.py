@@ -7,7 +7,7 @@ between has committed nothing, so nothing leaks.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -174,19 +174,29 @@ class Attacher:
         if command.valid is None:
             return
         errors = []
-        with _explained():
-            ledger = self._ledger()
-        for port in ledger.values():
-            known = (port.key.container, port.key.ifname) in command.valid
-            if port.key.network != command.conf.name or known:
+        for key in self._attachments():
+            if key.network != command.conf.name or (key.container, key.ifname) in command.valid:
                 continue
             try:
-                with self._turn(port.key), _explained():
-                    self._remove(port.name, port)
+                with self._turn(key), _explained():
+                    self._remove_all(key)
             except CniError as e:
-                errors.append(f"{port.name}: {e.msg}")
+                errors.append(f"container {key.container}, interface {key.ifname}: {e.msg}")
         if errors:
             raise CniError(ErrorCode.TRY_AGAIN_LATER, "; ".join(errors))
+
+    def _attachments(self) -> Iterable[AttachmentKey]:
+        """All there are or will be: a runtime calls nothing else during a GC (SPEC, Lifecycle & Ordering), so what
+        is under way still is an ADD whose caller was killed, perhaps before its row was committed."""
+        with self._idle:
+            under_way = dict.fromkeys(self._busy)
+        with _explained():
+            return under_way | dict.fromkeys(port.key for port in self._ledger().values())
+
+    def _remove_all(self, key: AttachmentKey) -> None:
+        for port in self._ledger().values():
+            if port.key == key:
+                self._remove(port.name, port)
 
     def try_address(self) -> None:
         """Raises Exhausted when there is no address for another pod."""
