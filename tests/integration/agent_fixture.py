@@ -138,14 +138,14 @@ class Node:
         self.config = node_config(lab, name)
         self.namespace = self.config.namespace
         self._undo = ExitStack()
-        self._boxes: list[Box] = []
+        self.boxes: list[Box] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         with self._undo:
-            for box in reversed(self._boxes):
+            for box in reversed(self.boxes):
                 self._undo.callback(box.delete)
 
     def box(self, name: str, version: str = "1.1.0", namespace: str = "default", **changes: Any) -> Box:
@@ -156,7 +156,7 @@ class Node:
         self._undo.callback(netns.remove, space)
         attachment = pod_attachment(f"of-{meta['name']}", str(path), (meta["namespace"], meta["name"], meta["uid"]))
         box = Box(replace(attachment, **changes), self.runtime(version), self)
-        self._boxes.append(box)
+        self.boxes.append(box)
         return box
 
     def runtime(self, version: str = "1.1.0", **plugin: Any) -> Runtime:
@@ -221,6 +221,10 @@ class Node:
     def devices(self) -> tuple[str, ...]:
         """Host ends of veths."""
         return in_node(self.lab, self.name, wiring.host_interfaces)
+
+    def qdiscs(self) -> set[str]:
+        """What `tc qdisc show` prints on the node, by line."""
+        return set(run("tc", "-n", self.namespace.name, "qdisc", "show").splitlines())
 
     def show(self, arguments: str) -> list[Obj]:
         """What `ip -j ARGUMENTS` prints on the node; nothing when there is no such device."""
