@@ -22,13 +22,17 @@ from types import FrameType
 
 from cni.frame import Request
 from node_agent import main, verbs
+from node_agent.netlink import SharedNetlink
+from node_agent.netns import _describe
 from ovsdb.session import OvsdbSession
 
 CHANGING = {"send", "sendall", "sendto", "sendmsg", "ioctl", "write", "pwrite", "unlink", "mkdir"}
 _PROJECT = Path(main.__file__).parent.parent
 _OURS = tuple(f"{_PROJECT / package}/" for package in ("node_agent", "ovsdb"))
-# What is asked of the API and of the switch, and told in a log. It depends on the moment, and leaves nothing.
+# What is asked of the API, of the switch and of a namespace, and told in a log: that leaves nothing.
 _NO_MATTER = tuple(f"{_PROJECT}/{part}" for part in ("kube/", "openflow/", "daemon/", "ovsdb/appctl.py"))
+# One step each, and not further inside: a request that stopped with their locks would stop all others.
+_SHARED = (OvsdbSession.submit.__code__, SharedNetlink.execute.__code__)
 _POLL_SECONDS = 0.05
 
 _of_thread = threading.local()
@@ -56,9 +60,8 @@ class Steps:
         self._tell("ended")
 
     def _called(self, frame: FrameType, event: str, what: object) -> None:
-        if event == "call" and frame.f_code is OvsdbSession.submit.__code__:
-            # Not further inside: the database's thread would wait for the lock that is held there.
-            self._step("transaction")
+        if event == "call" and frame.f_code in _SHARED:
+            self._step(frame.f_code.co_qualname)
         name = getattr(what, "__name__", "") if event == "c_call" else ""
         if name in CHANGING and (asker := _asker(frame)):
             self._step(f"{asker}: {name}")
@@ -79,13 +82,15 @@ class Steps:
 
 def _asker(frame: FrameType | None) -> str:
     """The function of Weft on whose behalf a C function is called; "" when it is of no matter here."""
-    while frame is not None and not frame.f_code.co_filename.startswith(_NO_MATTER):
-        if frame.f_code.co_filename.startswith(_OURS):
-            return f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"
-        if "structlog" in frame.f_code.co_filename:
+    asker = ""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if frame.f_code in (*_SHARED, _describe.__code__) or file.startswith(_NO_MATTER) or "structlog" in file:
             return ""
+        if not asker and file.startswith(_OURS):
+            asker = f"{Path(file).stem}.{frame.f_code.co_name}"
         frame = frame.f_back
-    return ""
+    return asker
 
 
 def look_at_requests(directory: Path) -> None:

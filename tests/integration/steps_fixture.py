@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -142,7 +143,17 @@ class Round:
             self._calls.append(self._threads.submit(calls[verb], stopping(box, n)))
 
     def wait_stopped(self, count: int) -> None:
-        until(lambda: len(self._agent.told("stopped")) == count, f"{count} requests have stopped")
+        """When fewer stop, it may be that one did with a lock that the others wait for: `agent_steps._SHARED`."""
+
+        def going() -> list[str]:
+            stopped = {told["container"] for told in self._agent.told("stopped")}
+            boxes = self.boxes.items()
+            return [f"{verb} {n}" for (verb, n), box in boxes if box.attachment.container not in stopped]
+
+        deadline = time.monotonic() + WAIT
+        while len(going()) > self.count - count:
+            assert time.monotonic() < deadline, f"have not stopped at their steps: {going()}"
+            time.sleep(0.05)
 
     def all_fail(self) -> None:
         """Return when the runtime knows that no answer comes to any of its calls."""

@@ -1,15 +1,12 @@
-"""kill -9 of the agent at every step of ADD and DEL: after the runtime's DEL nothing is left, and live pods stay."""
+"""kill -9 of the agent while a request waits, and what it finds when it starts; live pods stay.
+
+Every step of ADD and DEL: test_agent_recovery_steps.py."""
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_interface
-from pathlib import Path
 
 import pytest
 from agent_fixture import WAIT, Box, Node, agent_lab
@@ -17,12 +14,8 @@ from lab_fixture import until, vsctl
 
 from lab import netns
 from lab.bringup import CONTROLLER
-from lab.node import python_environment
 from lab.runtime import RuntimeFailure
 from node_agent import wiring
-
-CRASH = Path(__file__).with_name("agent_crash.py")
-CONF = {"cniVersion": "1.0.0", "name": "weft", "type": "weft"}
 
 
 @pytest.fixture(scope="module")
@@ -41,58 +34,6 @@ def live(node: Node) -> Box:
 
 def alive(box: Box) -> bool:
     return "1 received" in box.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")
-
-
-def crash(box: Box, verb: str, step: str) -> None:
-    """Serve a request in place of the node's agent, and die by SIGKILL at the end of the step."""
-    a = box.attachment
-    env = {"CNI_COMMAND": verb, "CNI_CONTAINERID": a.container, "CNI_NETNS": a.netns, "CNI_IFNAME": a.ifname}
-    env["CNI_ARGS"] = ";".join(f"{key}={value}" for key, value in a.args.items())
-    argv = [sys.executable, str(CRASH), f"unix:{box.node.config.paths.ovsdb_socket}", step]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        asked = json.dumps({"env": env, "conf": CONF})
-        return subprocess.run(
-            argv, input=asked, env=python_environment(), capture_output=True, text=True, timeout=WAIT, check=False
-        )
-
-    done = netns.run_in(box.node.namespace, run)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-@pytest.mark.parametrize("step", ["allocate", "veth", "configure", "commit", "program"])
-def test_killed_at_the_end_of_a_step_of_add(node: Node, live: Box, step: str) -> None:
-    before, files = node.state(), node.files()
-    node.kill_agent()
-    box = node.box("killed")
-    crash(box, "ADD", step)
-    assert alive(live)
-    node.start_agent()
-    devices, ports = len(node.devices()) - 1, len(node.rows()) - 1
-    assert (devices, ports) in {"allocate": {(0, 0)}, "veth": {(0, 0)}}.get(step, {(0, 0), (1, 1)})
-    assert len(box.addresses()) == 2 * devices
-    box.delete()
-    node.back_at(before)
-    assert (box.addresses(), node.files()) == ([], files)
-    assert alive(live)
-    live.check()
-    assert len(box.add()["ips"]) == 2
-    box.delete()
-
-
-@pytest.mark.parametrize("step", ["veth", "commit"])
-def test_killed_at_the_end_of_a_step_of_del(node: Node, live: Box, step: str) -> None:
-    before, files = node.state(), node.files()
-    box = node.box("killed")
-    box.add()
-    node.kill_agent()
-    crash(box, "DEL", step)
-    assert alive(live)
-    node.start_agent()
-    box.delete()
-    node.back_at(before)
-    assert (box.addresses(), node.files()) == ([], files)
-    live.check()
 
 
 @pytest.mark.parametrize("hung", ["controller", "vswitchd", "ovsdb"])

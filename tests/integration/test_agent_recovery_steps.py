@@ -19,8 +19,8 @@ NEVER = 300
 AT_ONCE = 1
 LONG_ENOUGH = 5
 """`leftover-seconds`: how long the agent leaves what is left over."""
-LEAST = {"ADD": 12, "DEL": 4}
-"""Steps that there were when this was written: far fewer would be a mistake in counting them."""
+LEAST = {"ADD": 8, "DEL": 4}
+"""When this was written there were 11 and 4 steps; far fewer would be a mistake in counting them."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def end(box: Box) -> End:
 
 def test_every_step_is_seen(steps: dict[str, list[str]]) -> None:
     assert {verb: names for verb, names in steps.items() if len(names) < LEAST[verb]} == {}
-    for work in ("netlink", "sysctl", "ethtool", "transaction", "answer"):
+    for work in ("SharedNetlink", "netlink", "sysctl", "ethtool", "OvsdbSession.submit", "answer"):
         assert any(name.startswith(work) for name in steps["ADD"]), work
 
 
