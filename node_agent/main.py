@@ -189,6 +189,7 @@ def main() -> None:
     chosen = settings.load(AgentSettings, sys.argv[1:], prog="weft-agent")
     logs.configure(chosen.log_level)
     memory.calm_collector()
+    memory.share_heap()
     try:
         agent = Agent(chosen)
     except (OSError, KubeError, ValueError) as e:

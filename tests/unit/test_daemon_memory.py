@@ -1,8 +1,11 @@
-"""The collector of a daemon leaves alone what was there at the start, and still finds cycles made later."""
+"""The collector of a daemon leaves alone what was there at the start, and still finds cycles made later; its threads
+share a heap."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -38,3 +41,31 @@ def test_cycles_made_later_are_still_found() -> None:
     gc.collect()
     assert gone() is None
     assert gc.isenabled()
+
+
+_HEAPS = """
+import ctypes, threading
+from daemon import memory
+{before}
+together = threading.Barrier(4)
+def work():
+    kept = bytearray(5000)  # Python has its own heap for less than 512 bytes
+    together.wait(10)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for each in threads: each.start()
+for each in threads: each.join(10)
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+def heaps(before: str) -> int:
+    """How many heaps glibc has made by the time that four threads have worked at once (malloc_info(3))."""
+    argv = [sys.executable, "-c", _HEAPS.format(before=before)]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout.count("<heap nr=")
+
+
+def test_threads_share_one_heap() -> None:
+    assert heaps("") > 1
+    assert heaps("memory.share_heap()") == 1
