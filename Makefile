@@ -23,7 +23,7 @@ FUZZ_RUNS ?= 1000000
 FUZZ_TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-switches check lint format types architecture generated bench-packages bench \
+.PHONY: help setup demo test test-pure test-switches storm check lint format types architecture generated bench-packages bench \
 	fuzz clean
 
 help: ## Show this list
@@ -44,6 +44,9 @@ test-pure: setup
 
 test-switches: setup
 	@$(BIN)/python -m pytest -q tests/integration
+
+storm: setup ## 2,000 pods come and go while agent and switch are killed again and again; shows its figures
+	@$(BIN)/python -m pytest -q -s --show-capture=no tests/integration/test_storm.py
 
 check: lint types architecture generated ## Everything that is checked without running Weft
 
