@@ -72,7 +72,14 @@ class CniServer:
                 log.error("CNI socket", error=str(e))  # too many open files, which passes
                 time.sleep(_RETRY_SECONDS)
                 continue
+            self._begin(peer)
+
+    def _begin(self, peer: socket.socket) -> None:
+        try:
             threading.Thread(target=self._connection, args=(peer,), name="cni-request", daemon=True).start()
+        except RuntimeError as e:  # no thread to be had: the relay says so, and the runtime tries again
+            log.error("CNI request dropped", error=str(e))
+            peer.close()
 
     def _connection(self, peer: socket.socket) -> None:
         with peer, suppress(OSError):  # the runtime gave up waiting: what was done stands until its DEL

@@ -335,3 +335,15 @@ def test_a_request_cut_off_is_not_an_error_of_the_server(path: Path, calls: Call
         peer.sendall(encode_request(REQUEST)[:7])
     assert ask(path, encode_request(REQUEST)) == Answer(0, RESULT)
     assert calls.requests == [REQUEST]
+
+
+def test_a_request_for_which_there_is_no_thread_is_not_the_last(path: Path, calls: Calls, served: CniServer) -> None:
+    usual = threading.stack_size()
+    threading.stack_size(1 << 46)  # more than a process can map: no thread can begin
+    try:
+        with connect(path) as peer:
+            assert rest_of(peer) == b""
+    finally:
+        threading.stack_size(usual)
+    assert ask(path, encode_request(REQUEST)) == Answer(0, RESULT)
+    assert calls.requests == [REQUEST]
