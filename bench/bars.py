@@ -104,8 +104,9 @@ _CNI_ADD = (
     "port and reads all routes, which is also why a crowded node is slower."
 )
 _CNI_DEL = (
-    "A DEL ends when the switch has forgotten the pod's flows. ovs-vswitchd closes the port's packet socket as soon as "
-    "the row is gone, for which the kernel keeps it waiting 11 ms (synchronize_net), and takes no flows away meanwhile."
+    "A DEL ends when the switch has forgotten the pod's flows. ovs-vswitchd closes the port's packet socket as soon "
+    "as the row is gone, for which the kernel keeps it waiting 11 ms (synchronize_net), and takes no flows away "
+    "meanwhile."
 )
 _STORM = (
     "One ADD at a time keeps two cores two thirds busy already, since several processes work on it; what is left to "
