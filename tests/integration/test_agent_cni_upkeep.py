@@ -64,9 +64,10 @@ def test_c36_gc_goes_on_after_an_error_and_tells_of_all(node: Node, clean: NodeS
         told = json.loads(gc(node, live).stdout)
     assert told["code"] == ErrorCode.TRY_AGAIN_LATER
     for box in dead:
-        assert f"{box.port()}: the switch's database did not answer in time" in told["msg"]
+        who = f"container {box.attachment.container}, interface eth0"
+        assert f"{who}: the switch's database did not answer in time" in told["msg"]
         assert box.addresses() == []
-    assert live.port() not in told["msg"]
+    assert live.attachment.container not in told["msg"]
     assert gc(node, live) == Answer(0, b"")
     live.check()
     live.delete()
