@@ -70,8 +70,9 @@ def create(attachment: Attachment, netns: NetNs, shared: SharedNetlink | None = 
         undo.callback(delete, name)
         # The host's end is a bridge port: the node's own stack is to have no part in what comes out of it. Before the
         # pod's end is up there is no carrier, and so no IPv6 that would have to be taken off again.
-        if _uses_ipv6(attachment):
-            sysctl.put(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+        ipv6 = f"net/ipv6/conf/{name}/disable_ipv6"
+        if _uses_ipv6(attachment) or sysctl.read(ipv6) is not None:  # None: the kernel has no IPv6
+            sysctl.put(ipv6, "1")
         netlink.execute(_shaped(netlink, attachment))
         return undo.pop_all().close
 

@@ -63,9 +63,10 @@ def test_the_pods_end_is_as_the_attachment_says(pair):
     assert "UP" in pod.show("link show dev lo")[0]["flags"]
 
 
-def test_the_hosts_end_is_up_and_mute(pair):
+@pytest.mark.parametrize("attachment", [DUAL, ONLY_V4])
+def test_the_hosts_end_is_up_and_mute(pair, attachment):
     node, pod = pair
-    wire(node, pod)
+    wire(node, pod, attachment)
     (host,) = node.show("addr show dev web-0a1b2c")
     assert host["mtu"] == 1450
     assert {"UP", "LOWER_UP", "NOARP"} <= set(host["flags"])
