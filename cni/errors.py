@@ -54,8 +54,8 @@ class CniError(Exception):
 
     def __init__(self, code: ErrorCode, msg: str, details: str = "") -> None:
         self.code = code
-        self.msg = _shortened(msg)
-        self.details = _shortened(details)
+        self.msg = shortened(msg, _MAX_TEXT)
+        self.details = shortened(details, _MAX_TEXT)
         super().__init__(f"{self.msg} (CNI error {code.value}, {code.name.lower()})")
 
     def to_json(self, version: str) -> bytes:
@@ -69,5 +69,6 @@ def as_utf8(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+def shortened(text: str, most: int) -> str:
+    """`text`, cut where it is longer than `most` characters, and marked so."""
+    return text if len(text) <= most else text[:most] + "…"

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cni.errors import CniError, ErrorCode
+from cni.errors import CniError, ErrorCode, shortened
 
 T = TypeVar("T")
 _SHOWN = 120  # characters of a refused value that an error repeats
@@ -17,7 +17,7 @@ def show(value: object) -> str:
         text = msgspec.json.encode(value).decode()
     except (TypeError, ValueError, RecursionError):
         text = repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return shortened(text, _SHOWN)
 
 
 def invalid(key: str, value: object, expected: str) -> CniError:

@@ -7,13 +7,12 @@ set. `addressPools` is Weft's own: ranges, by namespace, that this namespace's p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from cni.fields import field, fold, invalid
 
 IPAddress = IPv4Address | IPv6Address
-IPNetwork = IPv4Network | IPv6Network
 
 _ASKED = "runtimeConfig.ipRanges"
 _POOLS = "addressPools"

@@ -129,14 +129,9 @@ class Attacher:
         node's own namespace as the Go skeleton does, after all was removed."""
         key = _key(command)
         pod = command.attachment.args
+        named = (port_name(pod.namespace, pod.pod, key),) if pod.namespace and pod.pod else ()
         with self._turn(key), _explained():
-            ledger = self._ledger()
-            names = {port.name for port in ledger.values() if port.key == key}
-            if pod.namespace and pod.pod:
-                # Of an ADD that died before it committed; another's, when two attachments have one name.
-                names |= {port_name(pod.namespace, pod.pod, key)} - ledger.keys()
-            for name in sorted(names):
-                self._remove(name, ledger.get(name), measure)
+            self._remove_all(key, named, measure)
         # What there was is gone all the same.
         with suppress(NotANamespace), NetNs.open(command.attachment.netns) as netns:
             _refuse_own(netns, command.attachment)
@@ -193,10 +188,14 @@ class Attacher:
         with _explained():
             return under_way | dict.fromkeys(port.key for port in self._ledger().values())
 
-    def _remove_all(self, key: AttachmentKey) -> None:
-        for port in self._ledger().values():
-            if port.key == key:
-                self._remove(port.name, port)
+    def _remove_all(self, key: AttachmentKey, named: Iterable[str] = (), measure: Measure = _unmeasured) -> None:
+        """Whatever there is of an attachment; `named` are names that its port may have without a row."""
+        ledger = self._ledger()
+        names = {port.name for port in ledger.values() if port.key == key}
+        # Of an ADD that died before it committed; another's, when two attachments have one name.
+        names |= set(named) - ledger.keys()
+        for name in sorted(names):
+            self._remove(name, ledger.get(name), measure)
 
     def try_address(self) -> None:
         """Raises Exhausted when there is no address for another pod."""
@@ -209,7 +208,7 @@ class Attacher:
             raise OvsdbUnavailable(lost)
         return self._switch.ports()
 
-    def _remove(self, name: str, port: PodPort | None, measure: Measure = _unmeasured) -> None:
+    def _remove(self, name: str, port: PodPort | None, measure: Measure) -> None:
         gone = self._switch.del_port(name)
         wiring.delete(name)
         measure("veth")

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from prometheus_client import Counter
 
-from cni.errors import CniError, as_utf8
+from cni.errors import CniError, as_utf8, shortened
 from cni.frame import Request
 from cni.netconf import verb_of
 from cni.requested import parse_args
@@ -97,4 +97,4 @@ def _arguments(text: str) -> Mapping[str, str]:
 
 
 def _kept(text: str) -> str:
-    return as_utf8(text) if len(text) <= _TEXT else as_utf8(text[:_TEXT]) + "…"
+    return as_utf8(shortened(text, _TEXT))

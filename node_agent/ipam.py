@@ -133,7 +133,8 @@ def _from(cidr: IPNetwork, used: Set[IPAddress], last: Sequence[IPAddress], wish
     wanted = next((ip for ip in wish.ips if ip in cidr), None)
     if wanted is not None:
         return _checked(cidr, used, wanted, wish)
-    bounded, possible = _bounded(cidr, wish.within), _possible(cidr, wish)
+    bounded = _bounded(cidr, wish.within)
+    possible = _possible(cidr, bounded, wish.apart)
     cursor = next((int(ip) - int(cidr.network_address) for ip in last if ip in cidr), 0)
     for offset in spans.in_turn(possible, cursor):
         candidate = _at(cidr, offset)
@@ -155,11 +156,11 @@ def _bounded(cidr: IPNetwork, within: Iterable[Bounds]) -> Spans:
     return found
 
 
-def _possible(cidr: IPNetwork, wish: Wish) -> Spans:
+def _possible(cidr: IPNetwork, bounded: Spans, apart: Iterable[Bounds]) -> Spans:
     """Of those, the ones that are neither reserved nor others'."""
     offsets = (int(ip) - int(cidr.network_address) for ip in never_given(cidr))
-    others = (span for bounds in wish.apart for span in _spans(cidr, bounds))
-    return spans.less(_bounded(cidr, wish.within), [*((offset, offset) for offset in offsets), *others])
+    others = (span for bounds in apart for span in _spans(cidr, bounds))
+    return spans.less(bounded, [*((offset, offset) for offset in offsets), *others])
 
 
 def _spans(cidr: IPNetwork, bounds: Bounds) -> Spans:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from agent_fixture import NODE, Box, Node
+from containerd_fixture import Containerd
+from lab_fixture import NodeState
 
 from lab import netns
 from lab.cleanup import sweep
+from lab.lab import Lab
 from lab.names import LabPaths
 
 # Not the name of a pod's namespace whose digest happens to be digits: "weft-t-x-node1--5020550535".
@@ -38,3 +43,33 @@ def orphans() -> list[str]:
     seen = {*netns.names(), *(path.name for path in run.iterdir())}
     found = (match for name in seen if (match := _LAB.fullmatch(name)))
     return sorted({match["name"] for match in found if not Path("/proc", match["owner"]).exists()})
+
+
+# For modules that have a node (`agent_fixture.Node`) or a lab of two.
+
+
+@pytest.fixture
+def clean(node: Node) -> Iterator[NodeState]:
+    """The node before the test, which must leave it so."""
+    before = node.state()
+    yield before
+    node.back_at(before)
+
+
+@pytest.fixture(params=[4, 6], ids=["IPv4", "IPv6"])
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def containerd(lab: Lab) -> Containerd:
+    return Containerd(lab, NODE)
+
+
+@pytest.fixture
+def elsewhere(lab: Lab) -> Iterator[Box]:
+    """A pod of the other node, which no containerd runs."""
+    with Node(lab, "node2") as other:
+        box = other.box("elsewhere")
+        box.add()
+        yield box

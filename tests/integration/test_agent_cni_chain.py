@@ -38,19 +38,6 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture
-def clean(node: Node) -> Iterator[NodeState]:
-    """The node before the test, which must leave it so."""
-    before = node.state()
-    yield before
-    node.back_at(before)
-
-
-@pytest.fixture(params=[4, 6], ids=["IPv4", "IPv6"])
-def version(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
-@pytest.fixture
 def outside(node: Node) -> Sender:
     """Somebody who is not of the cluster, where the node's uplink leads to."""
     return Sender(netns.path_of(names.underlay_namespace(node.lab.config.name)))

@@ -31,14 +31,6 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture
-def clean(node: Node) -> Iterator[NodeState]:
-    """The node before the test, which must leave it so."""
-    before = node.state()
-    yield before
-    node.back_at(before)
-
-
-@pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as pool:
         yield pool

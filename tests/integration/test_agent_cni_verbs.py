@@ -33,14 +33,6 @@ def node() -> Iterator[Node]:
         yield node
 
 
-@pytest.fixture
-def clean(node: Node) -> Iterator[NodeState]:
-    """The node before the test, which must leave it so."""
-    before = node.state()
-    yield before
-    node.back_at(before)
-
-
 def alive(box: Box) -> bool:
     """Whether the pod reaches the node through its port."""
     return "1 received" in box.output("ping", "-n", "-c", "1", "-W", "2", "10.244.1.1")

@@ -27,11 +27,6 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(params=[4, 6], ids=["IPv4", "IPv6"])
-def version(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
 @pytest.mark.parametrize("name", ON)
 def test_a_pod_reaches_the_outside_in_the_name_of_its_node(lab: Lab, name: str, version: int) -> None:
     outside = _of(names.gateway_interfaces(lab.config.family), version)

@@ -29,24 +29,10 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(scope="module")
-def containerd(lab: Lab) -> Containerd:
-    return Containerd(lab, NODE)
-
-
 @pytest.fixture
 def node(lab: Lab) -> Iterator[Node]:
     with Node(lab) as node:
         yield node
-
-
-@pytest.fixture
-def elsewhere(lab: Lab) -> Iterator[Box]:
-    """A pod of the other node, which no containerd runs."""
-    with Node(lab, "node2") as other:
-        box = other.box("elsewhere")
-        box.add()
-        yield box
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from agent_fixture import NODE, Box, Node, agent_lab
+from agent_fixture import Box, Node, agent_lab
 from containerd_fixture import PAGE, Containerd, Left, needs_containerd
 from cri_client import CriError, annotations, dns, port, sandbox_config
 
@@ -25,24 +25,10 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(scope="module")
-def containerd(lab: Lab) -> Containerd:
-    return Containerd(lab, NODE)
-
-
 @pytest.fixture
 def node(lab: Lab) -> Iterator[Node]:
     with Node(lab) as node:
         yield node
-
-
-@pytest.fixture
-def elsewhere(lab: Lab) -> Iterator[Box]:
-    """A pod of the other node, which no containerd runs."""
-    with Node(lab, "node2") as other:
-        box = other.box("elsewhere")
-        box.add()
-        yield box
 
 
 def test_r3_r8_the_network_is_ready_while_the_configuration_is_there(containerd: Containerd) -> None:

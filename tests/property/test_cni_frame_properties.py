@@ -6,16 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cni.frame import (
-    MAX_STDIN_BYTES,
     MAX_VARIABLES,
     Answer,
-    FrameError,
     Request,
-    RequestParser,
     decode_answer,
     encode_answer,
     encode_request,
 )
+from fuzz.frame import outcome
 
 NAMES = st.text(st.characters(exclude_characters="=", codec="utf-8"), max_size=8).map("CNI_".__add__)
 # Any bytes can be in an environment; os.environ shows them like this.
@@ -26,19 +24,6 @@ REQUESTS = st.builds(Request, st.dictionaries(NAMES, VALUES, max_size=MAX_VARIAB
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     return [data[a:b] for a, b in pairwise(edges)]
-
-
-def outcome(parts: list[bytes]) -> Request | str | None:
-    """What a parser says to these bytes; a refusal by its words."""
-    parser = RequestParser()
-    result = None
-    for part in parts:
-        try:
-            result = parser.feed(part)
-        except FrameError as e:
-            return str(e)
-        assert parser.buffered <= MAX_STDIN_BYTES
-    return result
 
 
 @given(REQUESTS, st.lists(st.integers(0, 10_000), max_size=12))
