@@ -52,6 +52,7 @@ static unsigned char request[2 + MAX_VARIABLES * (4 + MAX_VARIABLE) + 4 + MAX_ST
 static size_t request_used;
 static unsigned char answer[1 + MAX_STDOUT + 1];
 static size_t answer_used;
+static bool answer_reset; /* the agent hung up on a request that it had not read to its end */
 static const unsigned char *config; /* stdin, inside request; NULL until it is read */
 static size_t config_used;
 static const char *socket_path = DEFAULT_SOCKET;
@@ -233,16 +234,18 @@ static bool receive_answer(int fd) {
         ssize_t n = recv(fd, answer + answer_used, sizeof answer - answer_used, MSG_DONTWAIT);
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (n < 0 && errno != ECONNRESET) return false;
+        answer_reset = n < 0;
         if (n <= 0) return true;
         answer_used += (size_t)n;
     }
     return true;
 }
 
-/* A status byte, then nothing or one JSON object; a result or an error is never nothing. */
+/* A status byte, then nothing or one JSON object; a result or an error is never nothing. Who has not read all of a
+ * request can have refused it, but not have done it. */
 static bool answer_whole(void) {
     size_t end = answer_used;
-    if (answer_used == 0 || answer_used == sizeof answer) return false;
+    if (answer_used == 0 || answer_used == sizeof answer || (answer_reset && answer[0] == 0)) return false;
     if (answer_used == 1) return answer[0] == 0 && strcmp(command, "ADD") != 0;
     while (end > 2 && (answer[end - 1] == '\n' || answer[end - 1] == ' ')) end--;
     return answer[1] == '{' && end > 2 && answer[end - 1] == '}';

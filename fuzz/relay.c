@@ -336,7 +336,7 @@ static void reset(void) {
     request_used = answer_used = config_used = 0;
     config = NULL, socket_path = DEFAULT_SOCKET, command = "";
     out.size = err.size = sent.size = 0;
-    clock_ms = 0, faulty = io_error = false;
+    clock_ms = 0, faulty = io_error = answer_reset = false;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
