@@ -443,8 +443,8 @@ def test_c38_status_without_a_switch_is_51(node: Node) -> None:
 
 
 def test_c38_status_without_a_controller_is_50_and_with_an_empty_switch_51(node: Node) -> None:
-    # Killed, not hung: of a controller that hangs, the switch learns by an inactivity probe, which ovs-vswitchd 3.1
-    # never sends on some of the connections that it makes as it starts.
+    # Killed, not hung: of a controller that hangs, the switch learns by an inactivity probe, and ovs-vswitchd 3.1 may
+    # send none on a connection since which nothing has changed in its database.
     node.lab.kill(CONTROLLER)
     try:
         told = error(until_refused(node))
