@@ -14,6 +14,9 @@ PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps $(PYTHON)-v
 # kubectl and containerd may be there from elsewhere; then Debian's are not wanted, and would replace another containerd.
 KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
 RUNTIME := $$(command -v containerd >/dev/null || echo containerd runc)
+# Only the end-to-end tests need these, and Go (1.26, or one that fetches it: GOTOOLCHAIN=auto).
+E2E_PACKAGES := iptables
+CONTAINERS := $$(command -v runc >/dev/null || echo runc)
 # Only the benchmarks need these: the peers, and a load generator.
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
 # Only fuzzing the CNI executable needs these: a compiler with libFuzzer, and its sanitizers.
@@ -22,9 +25,11 @@ FUZZ_PACKAGES := clang libclang-rt-dev
 FUZZ_RUNS ?= 1000000
 FUZZ_TARGETS ?=
 
+CLUSTER := PYTHONPATH=tests/e2e:tests/integration $(BIN)/python -m cluster
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-switches storm check lint format types architecture generated bench-packages bench \
-	fuzz clean
+.PHONY: help setup demo test test-pure test-switches e2e cluster-up cluster-down storm check lint format types \
+	architecture generated bench-packages bench fuzz clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +42,8 @@ demo: setup ## A two-node cluster on this machine, shown and torn down again
 test: setup ## All tests (as root: they use network namespaces and Open vSwitch)
 	@echo "running all tests, which takes some minutes; what they say follows"
 	@$(MAKE) -s -j2 --output-sync=target test-pure test-switches
+	@echo "left out: make e2e, the tests on real Kubernetes" \
+		"$$(command -v go >/dev/null || echo '(it needs Go, which is not installed here)')"
 
 # Real switches mostly wait, and leave a core to the tests that only compute.
 test-pure: setup
@@ -44,6 +51,15 @@ test-pure: setup
 
 test-switches: setup
 	@$(BIN)/python -m pytest -q tests/integration
+
+e2e: setup $(STAMPS)/e2e ## Tests on real Kubernetes (as root; needs Go; the first time compiles it)
+	@$(BIN)/python -m pytest -q tests/e2e
+
+cluster-up: setup $(STAMPS)/e2e ## A two-node Kubernetes cluster on this machine, without a network
+	@$(CLUSTER) up
+
+cluster-down: setup ## End it
+	@$(CLUSTER) down
 
 storm: setup ## 2,000 pods come and go while agent and switch are killed again and again; shows its figures
 	@$(BIN)/python -m pytest -q -s --show-capture=no tests/integration/test_storm.py
@@ -93,6 +109,10 @@ endef
 
 $(STAMPS)/packages: Makefile
 	$(call install,$(PACKAGES) $(KUBECTL) $(RUNTIME))
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/e2e: Makefile
+	$(call install,$(E2E_PACKAGES) $(CONTAINERS))
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/bench-packages: Makefile

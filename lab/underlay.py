@@ -51,6 +51,14 @@ def attach_node(config: UnderlayConfig, number: int) -> None:
     netns.run_in(switch, lambda: _plug_in(node))
 
 
+def detach_node(lab: str, number: int) -> None:
+    """Take node `number` off both networks, at once: eth0 and eth1 go with their other ends. Its namespace stays.
+
+    A namespace that ends takes its devices along too, but when the kernel gets to it.
+    """
+    netns.run_in(netns.path_of(names.underlay_namespace(lab)), lambda: _unplug(names.node_name(number)))
+
+
 def _make_bridges(config: UnderlayConfig) -> None:
     # Ports of a bridge need no addresses of their own; without this each sends router solicitations.
     _sysctl("net/ipv6/conf/default/disable_ipv6", "1")
@@ -88,6 +96,13 @@ def _plug_in(node: str) -> None:
             ip.link("set", index=_index(port), master=_index(underlay), state="up")
     # A frame that reaches the userspace switch with its checksum left to hardware is a corrupt frame.
     _tx_checksum_off(_port(Underlay.TRANSPORT, node))
+
+
+def _unplug(node: str) -> None:
+    with IPRoute() as ip:
+        for underlay in Underlay:
+            for index in ip.link_lookup(ifname=_port(underlay, node)):
+                ip.link("del", index=index)
 
 
 def _add_addresses(ip: IPRoute, device: str, interfaces: Iterable[Interface]) -> None:

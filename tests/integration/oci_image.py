@@ -10,7 +10,7 @@ import io
 import json
 import platform
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,23 @@ from typing import Any
 APPLETS = ("httpd", "ip", "nc", "ping", "sh", "sleep", "wget")
 _DIRECTORIES = ("bin", "dev", "etc", "proc", "sys", "tmp", "www")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Go names them
+_SERVE = ("httpd", "-f", "-h", "/www")
 _TYPE = "application/vnd.oci.image"
 
 Obj = dict[str, Any]
 
 
-def busybox_image(name: str, busybox: Path, page: bytes, env: Mapping[str, str]) -> bytes:
-    """The image `name` as a tar; what it runs by default serves `page` at port 80."""
+def busybox_image(
+    name: str, busybox: Path, page: bytes, env: Mapping[str, str], command: Sequence[str] | None = None
+) -> bytes:
+    """The image `name` as a tar; what it runs by default, without a `command`, serves `page` at port 80."""
     layer = _tar({"bin/busybox": busybox.read_bytes(), "www/index.html": page}, _DIRECTORIES, _links())
     config = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": {
             "Env": ["PATH=/bin", *(f"{key}={value}" for key, value in sorted(env.items()))],
-            "Cmd": ["httpd", "-f", "-h", "/www"],
+            "Cmd": list(command or _SERVE),
         },
         "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
     }

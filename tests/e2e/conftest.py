@@ -1,0 +1,33 @@
+"""A cluster for each module of tests that asks for one. The first use compiles Kubernetes, which takes minutes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from cluster import cluster as clusters
+from cluster import tools
+from cluster.cluster import Cluster
+
+
+def pytest_configure() -> None:
+    # As for ctrl-C, pytest then ends what it is doing and takes down every fixture. By default it would just be gone.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def _programs() -> None:
+    """A session of its own, so that compiling is not on one test's time."""
+    tools.programs()
+
+
+@pytest.fixture(scope="module")
+def bare(_programs: None) -> Iterator[Cluster]:
+    """Two nodes without a network."""
+    cluster = clusters.up()
+    try:
+        yield cluster
+    finally:
+        clusters.down()
