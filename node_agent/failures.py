@@ -64,8 +64,16 @@ class Failures:
     def record(self, request: Request, error: CniError, seconds: float) -> None:
         """`request` was answered with `error`, `seconds` after it came."""
         self._counter.labels(verb_of(request.env), error.code.value).inc()
+        failure = _failure(request, error, self._clock(), seconds)
         with self._lock:
-            self._last.appendleft(_failure(request, error, self._clock(), seconds))
+            if failure.verb == "STATUS":
+                self._forget(failure)
+            self._last.appendleft(failure)
+
+    def _forget(self, again: Failure) -> None:
+        """Of a STATUS that fails for one reason, which runtimes ask for all the time, the last one is kept alone."""
+        for old in [old for old in self._last if (old.verb, old.message) == (again.verb, again.message)]:
+            self._last.remove(old)
 
     def report(self) -> bytes:
         """A `Report` as JSON."""

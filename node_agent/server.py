@@ -50,6 +50,7 @@ class CniServer:
         self._path = path
         self._socket = _listen(path)
         self._stopped = False
+        self._status: str | None = None
         self._thread = threading.Thread(target=self._accept, name="cni", daemon=True)
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class CniServer:
             return self._refuse(_UNREAD, e, started)
         # A runtime that gave up may have sent its DEL already: an ADD begun now would outlive its container.
         if _gone(peer):
-            log.warning("CNI request dropped: its caller is gone", verb=request.env.get("CNI_COMMAND", ""))
+            log.warning("CNI request dropped: its caller is gone", verb=_verb(request))
             return b""
         return self._answer(request, started)
 
@@ -108,18 +109,31 @@ class CniServer:
             log.exception("CNI request failed", **_about(request))
             why = f"{type(e).__name__}: {e}; this is a defect of Weft, please report it"
             return self._refuse(request, CniError(ErrorCode.INTERNAL, why), started)
-        log.info("CNI", **_about(request), ms=round((time.monotonic() - started) * 1000, 1))
+        if self._is_news(request, ""):
+            log.info("CNI", **_about(request), ms=round((time.monotonic() - started) * 1000, 1))
         return answer
 
     def _refuse(self, request: Request, why: CniError, started: float) -> bytes:
-        log.warning("CNI refused", **_about(request), code=why.code, error=why.msg)
+        if self._is_news(request, why.msg):
+            log.warning("CNI refused", **_about(request), code=why.code, error=why.msg)
         self._refused(request, why, time.monotonic() - started)
         return encode_answer(1, why.to_json(error_version(request.stdin)))
+
+    def _is_news(self, request: Request, why: str) -> bool:
+        """Runtimes ask for STATUS ten times a second while it is not well: it is logged when its answer changes."""
+        if _verb(request) != "STATUS":
+            return True
+        before, self._status = self._status, why
+        return why != before
+
+
+def _verb(request: Request) -> str:
+    return request.env.get("CNI_COMMAND", "")
 
 
 def _about(request: Request) -> dict[str, str]:
     """Fields of a log line."""
-    return {"verb": request.env.get("CNI_COMMAND", ""), "container": request.env.get("CNI_CONTAINERID", "")}
+    return {"verb": _verb(request), "container": request.env.get("CNI_CONTAINERID", "")}
 
 
 def _listen(path: str) -> socket.socket:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import structlog
 from cni_relay_fixture import build
 
 from cni.errors import CniError, ErrorCode
@@ -139,6 +140,24 @@ def test_a_refusal_is_an_error_in_the_version_of_the_configuration(
     answer = ask(path, encode_request(REQUEST))
     assert answer.status == 1
     assert json.loads(answer.stdout) == {"cniVersion": "1.1.0", "code": 11, "msg": "why", "details": "details"}
+
+
+def test_a_status_is_logged_when_its_answer_changes_and_everything_else_each_time(
+    path: Path, calls: Calls, served: CniServer
+) -> None:
+    def refuse(_: Request) -> bytes:
+        raise CniError(ErrorCode.TRY_AGAIN_LATER, "why")
+
+    status = Request({"CNI_COMMAND": "STATUS"}, REQUEST.stdin)
+    with structlog.testing.capture_logs() as logged:
+        for says in (calls.says, calls.says, refuse, refuse, calls.says):
+            calls.says = says
+            ask(path, encode_request(status))
+        for _ in range(2):
+            ask(path, encode_request(REQUEST))
+    assert [(each["event"], each["verb"]) for each in logged] == [
+        ("CNI", "STATUS"), ("CNI refused", "STATUS"), ("CNI", "STATUS"), ("CNI", "ADD"), ("CNI", "ADD"),
+    ]  # fmt: skip
 
 
 def test_a_defect_is_told_as_one_and_the_server_goes_on(path: Path, calls: Calls, served: CniServer) -> None:

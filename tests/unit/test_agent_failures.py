@@ -78,6 +78,17 @@ def test_the_last_are_kept_newest_first_and_all_are_counted(kept: Kept) -> None:
     assert kept.counted("ADD", 199) == KEPT + 5
 
 
+def test_a_status_that_keeps_failing_does_not_crowd_out_what_else_failed(kept: Kept) -> None:
+    status = Request({"CNI_COMMAND": "STATUS"}, b"")
+    kept.failures.record(ADD, BUSY, 0.0)
+    for _ in range(KEPT):
+        kept.failures.record(status, BUSY, 0.0)
+    kept.failures.record(status, CniError(ErrorCode.TRY_AGAIN_LATER, "another reason"), 0.0)
+    said = [(each.verb, each.message) for each in kept.report().failures]
+    assert said == [("STATUS", "another reason"), ("STATUS", BUSY.msg), ("ADD", BUSY.msg)]
+    assert kept.counted("STATUS", 11) == KEPT + 1
+
+
 @pytest.mark.parametrize("arguments", ["", "no pair", "K8S_POD_NAME"])
 def test_a_request_that_names_no_pod(kept: Kept, arguments: str) -> None:
     kept.failures.record(Request(ADD.env | {"CNI_ARGS": arguments}, b""), BUSY, 0.0)
