@@ -16,6 +16,8 @@ KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
 RUNTIME := $$(command -v containerd >/dev/null || echo containerd runc)
 # Only the end-to-end tests need these, and Go (1.26, or one that fetches it: GOTOOLCHAIN=auto).
 E2E_PACKAGES := iptables
+# Only building the container images needs these.
+IMAGE_PACKAGES := buildah mmdebstrap
 CONTAINERS := $$(command -v runc >/dev/null || echo runc)
 # Only the benchmarks need these: the peers, and a load generator.
 BENCH_PACKAGES := iperf3 ovn-central ovn-host
@@ -28,7 +30,7 @@ FUZZ_TARGETS ?=
 CLUSTER := PYTHONPATH=tests/e2e:tests/integration $(BIN)/python -m cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-switches e2e cluster-up cluster-down storm check lint format types \
+.PHONY: help setup demo test test-pure test-switches images e2e cluster-up cluster-down storm check lint format types \
 	architecture generated bench-packages bench fuzz clean
 
 help: ## Show this list
@@ -52,7 +54,10 @@ test-pure: setup
 test-switches: setup
 	@$(BIN)/python -m pytest -q tests/integration
 
-e2e: setup $(STAMPS)/e2e ## Tests on real Kubernetes (as root; needs Go; the first time compiles it)
+images: setup $(STAMPS)/images ## Container images in build/images, with their bills of materials (VERSION=tag)
+	@$(BIN)/python -m images.build $(if $(VERSION),--version $(VERSION))
+
+e2e: setup $(STAMPS)/e2e $(STAMPS)/images ## Tests on real Kubernetes (as root; needs Go; the first time compiles it)
 	@$(BIN)/python -m pytest -q tests/e2e
 
 cluster-up: setup $(STAMPS)/e2e ## A two-node Kubernetes cluster on this machine, without a network
@@ -109,6 +114,10 @@ endef
 
 $(STAMPS)/packages: Makefile
 	$(call install,$(PACKAGES) $(KUBECTL) $(RUNTIME))
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/images: Makefile
+	$(call install,$(IMAGE_PACKAGES))
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/e2e: Makefile

@@ -1,0 +1,53 @@
+"""`weft-install`: puts the CNI executable and its configuration on a node, or takes them away.
+
+What the agent's init container runs. The host's directories are mounted into it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cni import conflist
+
+RELAY = Path("/usr/libexec/weft/weft")
+BIN_DIR, CONF_DIR = Path("/opt/cni/bin"), Path("/etc/cni/net.d")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 1 with one line on stderr that says what could not be written."""
+    asked = _parser().parse_args(arguments)
+    try:
+        print(_remove(asked) if asked.remove else _install(asked))
+    except OSError as e:
+        print(f"weft-install: {e.filename or ''}: {e.strerror}; {_REMEDY}", file=sys.stderr)
+        return 1
+    return 0
+
+
+_REMEDY = "are the host's directories mounted, and may this container write to them?"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="weft-install", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--bin-dir", type=Path, default=BIN_DIR, help=f"where executables go ({BIN_DIR})")
+    parser.add_argument("--conf-dir", type=Path, default=CONF_DIR, help=f"where configurations go ({CONF_DIR})")
+    parser.add_argument("--relay", type=Path, default=RELAY, help=f"the executable to install ({RELAY})")
+    parser.add_argument(
+        "--conflist", type=Path, help="a configuration list to install (default: one with Weft alone)"
+    )
+    parser.add_argument("--remove", action="store_true", help="take both away; what is not there is fine")
+    return parser
+
+
+def _install(asked: argparse.Namespace) -> str:
+    rendered = asked.conflist.read_bytes() if asked.conflist else conflist.render_conflist()
+    done = conflist.install(asked.relay, rendered, asked.bin_dir, asked.conf_dir)
+    return f"{done.plugin} and {done.conflist}: {'installed' if done.changed else 'right already'}"
+
+
+def _remove(asked: argparse.Namespace) -> str:
+    conflist.uninstall(asked.bin_dir, asked.conf_dir)
+    return f"{asked.conf_dir / conflist.CONFLIST_NAME} and {asked.bin_dir / conflist.PLUGIN_NAME}: removed"
