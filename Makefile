@@ -30,11 +30,11 @@ FUZZ_TARGETS ?=
 CLUSTER := PYTHONPATH=tests/e2e:tests/integration $(BIN)/python -m cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-switches images e2e cluster-up cluster-down storm check lint format types \
+.PHONY: images/requirements.txt help setup demo test test-pure test-switches images e2e cluster-up cluster-down storm check lint format types \
 	architecture generated bench-packages bench fuzz clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z.\/-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMPS)/packages $(STAMPS)/python build/weft ## Debian packages, .venv and the CNI executable
 
@@ -56,6 +56,10 @@ test-switches: setup
 
 images: setup $(STAMPS)/images ## Container images in build/images, with their bills of materials (VERSION=tag)
 	@$(BIN)/python -m images.build $(if $(VERSION),--version $(VERSION))
+
+images/requirements.txt: setup pyproject.toml ## Pin what goes into the images anew
+	@$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header --upgrade \
+		pyproject.toml --output-file $@
 
 e2e: setup $(STAMPS)/e2e $(STAMPS)/images ## Tests on real Kubernetes (as root; needs Go; the first time compiles it)
 	@$(BIN)/python -m pytest -q tests/e2e

@@ -37,7 +37,7 @@ def render_conflist(network: str = "weft", chained: Sequence[Mapping[str, object
 def install(binary: Path, conflist: bytes, bin_dir: Path, conf_dir: Path) -> Installed:
     """Puts executable and list in place; each appears whole or not at all. Errors: OSError."""
     plugin, target = bin_dir / PLUGIN_NAME, conf_dir / CONFLIST_NAME
-    changed = [_place(plugin, binary.read_bytes(), 0o755), _place(target, conflist, 0o644)]
+    changed = [place(plugin, binary.read_bytes(), 0o755), place(target, conflist, 0o644)]
     return Installed(plugin, target, any(changed))
 
 
@@ -47,8 +47,8 @@ def uninstall(bin_dir: Path, conf_dir: Path) -> None:
     (bin_dir / PLUGIN_NAME).unlink(missing_ok=True)
 
 
-def _place(target: Path, data: bytes, mode: int) -> bool:
-    """Writes `data` to a file beside `target`, then renames it.
+def place(target: Path, data: bytes, mode: int) -> bool:
+    """Writes `data` to a file beside `target`, then renames it; False when it was so already. Errors: OSError.
 
     In the same directory, because containerd does not see a file that is created, only one that is renamed
     there; with a name no runtime loads; and by rename, because a running executable cannot be written to.

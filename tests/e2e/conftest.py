@@ -1,20 +1,31 @@
-"""A cluster for each module of tests that asks for one. The first use compiles Kubernetes, which takes minutes."""
+"""What is tested: images, and a cluster for each module of tests that asks for one.
+
+The first use compiles Kubernetes, which takes minutes.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 
+import images_fixture
 import pytest
 from cluster import cluster as clusters
 from cluster import tools
 from cluster.cluster import Cluster
+from images_fixture import Built
 
 
 def pytest_configure() -> None:
     # As for ctrl-C, pytest then ends what it is doing and takes down every fixture. By default it would just be gone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def built() -> Built:
+    """Images of this checkout."""
+    return images_fixture.built("0.0.1-test")
 
 
 @pytest.fixture(scope="session")
