@@ -29,7 +29,6 @@ OLD_TLS = "old-tls"
 TIMEOUT = "timeout"
 CLOSED = "closed"
 REFUSED_US = "refused-us"
-TOO_MANY = "too-many"
 OTHER = "other"
 
 # X509_V_ERR_* of <openssl/x509_vfy.h>.
@@ -75,8 +74,6 @@ def refusal_of(error: OSError) -> Refusal:
 
 def _reason(error: OSError) -> str:
     match error:
-        case PeerRefused():
-            return error.reason
         case TimeoutError():
             return TIMEOUT
         case ssl.SSLCertVerificationError():
@@ -86,8 +83,8 @@ def _reason(error: OSError) -> str:
         case ssl.SSLError():
             known = _BY_CAUSE.get(error.reason or "")
             return known or (REFUSED_US if "_ALERT_" in (error.reason or "") else OTHER)
-        case ConnectionError():
-            return CLOSED
+        case ConnectionError():  # those of ours carry their reason
+            return str(getattr(error, "reason", CLOSED))
     return OTHER
 
 
@@ -129,8 +126,8 @@ class Refusals:
         self._budget = Budget()
         self._lock = threading.Lock()
 
-    def take(self, channel: str, peer: str, error: OSError, now: float) -> None:
-        """A connection with `peer` came to nothing by this error. `now`: monotonic seconds."""
+    def take(self, channel: str, peer: str, error: OSError, now: float) -> str:
+        """A connection with `peer` came to nothing by this error; why, in words. `now`: monotonic seconds."""
         refusal = refusal_of(error)
         self._count(channel, refusal.reason)
         with self._lock:
@@ -138,3 +135,4 @@ class Refusals:
         if silent is not None:
             said = {"channel": channel, "peer": peer, "reason": refusal.reason, "why": refusal.why}
             log.warning("TLS connection refused", **said, **({"not_logged": silent} if silent else {}))
+        return refusal.why
