@@ -11,12 +11,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 IPAddress = IPv4Address | IPv6Address
 
 _LAST_PORT = 65535
+_LOCALHOST = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`kind` is `unix`, `tcp` or `ssl`; of a `unix` target `host` is the path and `port` 0. A host that was given as
-    no address is a name."""
+    """`kind` is `unix`, `tcp` or `ssl`; of a `unix` target `host` is the path and `port` 0."""
 
     kind: str
     host: str
@@ -29,15 +29,17 @@ class Target:
 
 
 def parse(text: str) -> Target:
-    """`unix:PATH`, `tcp:IP:PORT` or `ssl:IP:PORT`, an IPv6 address in brackets. Raises ValueError, which says what is
-    wrong and does not repeat the text."""
+    """`unix:PATH`, `tcp:IP:PORT` or `ssl:IP:PORT`, an IPv6 address in brackets; `localhost` may stand for one. Raises
+    ValueError, which says what is wrong and does not repeat the text."""
     kind, _, rest = text.partition(":")
     if kind == "unix" and rest:
         return Target(kind, rest)
     if kind not in ("tcp", "ssl"):
         raise ValueError("give unix:PATH, tcp:IP:PORT or ssl:IP:PORT")
     host, _, port = rest.rpartition(":")
-    return Target(kind, _host(host), parse_port(port))
+    if host != _LOCALHOST:
+        parse_address(host)
+    return Target(kind, host.strip("[]"), parse_port(port))
 
 
 def parse_port(text: str) -> int:
@@ -45,6 +47,18 @@ def parse_port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= _LAST_PORT):
         raise ValueError(f"a port is 1 to {_LAST_PORT}")
     return int(text)
+
+
+def parse_address(text: str) -> IPAddress:
+    """An address as it stands in front of a port. Raises ValueError."""
+    bracketed = text.startswith("[") and text.endswith("]")
+    try:
+        address = ip_address(text[1:-1] if bracketed else text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address; an IPv6 address goes in brackets") from None
+    if bracketed != (address.version == 6):
+        raise ValueError("an IPv6 address goes in brackets, an IPv4 address does not")
+    return address
 
 
 def endpoint(address: IPAddress, port: int) -> str:
@@ -58,13 +72,8 @@ def bracketed(address: IPAddress) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, given as an address or a name, is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    """Whether a target's host is this machine itself."""
+    return host == _LOCALHOST or ip_address(host).is_loopback
 
 
 def check_encrypted(key: str, text: str, *, tls: bool) -> Target:
@@ -84,10 +93,3 @@ def check_encrypted(key: str, text: str, *, tls: bool) -> Target:
 def needs_files(key: str, text: str) -> str:
     """What is missing where a setting asks for TLS."""
     return f"{key} {text!r}: ssl: needs the settings tls-ca, tls-certificate and tls-key"
-
-
-def _host(text: str) -> str:
-    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if not inner or (":" in inner) != (inner != text):
-        raise ValueError("after the method give IP:PORT; an IPv6 address goes in brackets")
-    return inner
