@@ -1,11 +1,11 @@
 """A TLS connection that one thread may read while another writes, as os-ken does with every switch's.
 
 OpenSSL allows one thread at a time on a connection (openssl-threads(7)), and Python's ssl leaves it to its users to
-see to that (until 3.14; CPython issue 124984). Here a lock guards the state of TLS, which lives in memory, and nobody
+see to that (CPython issues 137583 and 151508). Here a lock guards the state of TLS, which lives in memory, and nobody
 holds it while waiting for the network.
 
-An error ends the connection and is told as ConnectionError: os-ken takes an ssl.SSLError for a time-out, and would
-read on and on.
+An error of TLS ends the connection and is told as ConnectionError: os-ken takes an ssl.SSLError for a time-out, after
+which it reads again.
 """
 
 import os

@@ -306,9 +306,10 @@ def test_a_connection_whose_tls_breaks_ends_at_once(bridge: PrivateOvs, pki: Pki
     with (
         channel(TARGET, netns=bridge.netns, tls=pki.controller, echo_interval=10 * WAIT),
         reach(bridge) as raw,
-        context(pki.agent, pki).wrap_socket(raw) as peer,
+        socket.socket(fileno=context(pki.agent, pki).wrap_socket(raw).detach()) as peer,
     ):
-        os.write(peer.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that nobody has encrypted
+        peer.settimeout(WAIT)
+        peer.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that nobody has encrypted
         read_to_the_end(peer)
 
 
