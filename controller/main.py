@@ -21,9 +21,12 @@ from controller.core import KINDS, Core, Patience
 from controller.metrics import Metrics
 from controller.nodes import NodeDatabases
 from controller.reports import FLOW_REFUSED
+from controller.secured import Secured
 from controller.settings import ControllerSettings
 from daemon import logs, memory, settings
 from daemon.health import Health, HealthServer
+from daemon.refusals import Refusals
+from daemon.tls import Credentials
 from kube import endpoint
 from kube.changes import Change as KubeChange
 from kube.changes import Disconnected
@@ -35,6 +38,7 @@ from kube.reflector import Reflector
 from kube.resources import NAMESPACES, NETWORK_POLICIES, NODES, PODS
 from openflow.channel import ChangeApplied, ChannelEvent, FlowsDumped, Listener, SwitchConnected, SwitchGone
 from openflow.tables import Table
+from ovsdb.tls import use_tls
 
 log = logs.get("weft.controller")
 
@@ -69,7 +73,8 @@ class Controller:
             Reflector(self._client, kind, self._kube) for kind in (NODES, NAMESPACES, PODS, NETWORK_POLICIES)
         ]
         self._nodes = NodeDatabases(chosen.bridge, self._queue.put)
-        self._listener = Listener(chosen.openflow_listen, self._openflow)
+        self._credentials = Credentials(chosen.tls) if chosen.tls else None
+        self._listener = Listener(chosen.openflow_listen, self._openflow, self._secure())
         health = Health(self._metrics.registry, self._live, self._ready)
         self._health = HealthServer(chosen.health_address, health)
         self._told: queue.SimpleQueue[Problem] = queue.SimpleQueue()
@@ -91,6 +96,15 @@ class Controller:
 
     def stop(self) -> None:
         self._queue.put(None)
+
+    def _secure(self) -> Secured | None:
+        """Have nodes' databases reached over TLS; how switches are to be."""
+        credentials = self._credentials
+        if credentials is None:
+            return None
+        refusals = Refusals(self._metrics.count_tls_refused)
+        use_tls(Secured("ovsdb", credentials.client, refusals))
+        return Secured("openflow", credentials.server, refusals)
 
     def _serve(self) -> None:
         due = time.monotonic()
@@ -216,6 +230,8 @@ class Controller:
 
     def _count(self) -> None:
         cluster = self._core.cluster
+        if self._credentials is not None:
+            self._metrics.certificate_expires.set(self._credentials.expires)
         self._metrics.nodes.set(len(cluster.membership.nodes))
         self._metrics.pods.set(len(cluster.pods))
         self._metrics.policies.set(len(cluster.policy.policies))
@@ -237,7 +253,9 @@ class Controller:
         return problems
 
     def _ready(self) -> Sequence[str]:
-        return [f"{kind} objects have not been listed yet" for kind in sorted(KINDS - self._core.listed)]
+        unread = [f"{kind} objects have not been listed yet" for kind in sorted(KINDS - self._core.listed)]
+        problem = self._credentials.problem(time.time()) if self._credentials else ""
+        return [*unread, *([problem] if problem else [])]
 
 
 def event_name(event: c.Event) -> str:

@@ -1,5 +1,6 @@
 """What weft-controller measures."""
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -29,6 +30,15 @@ class Metrics:
         )
         self.failures = counter("weft_flow_failures", "Flows that a switch refused, each counted once", ["node"])
         self.refused = counter("weft_switches_refused", "OpenFlow peers turned away")
+        self.tls_refused = counter(
+            "weft_tls_refused",
+            "TLS connections that came to nothing, by channel (openflow, ovsdb) and reason (docs/tls.md)",
+            ["channel", "reason"],
+        )
+        self.certificate_expires = gauge(
+            "weft_tls_certificate_expires_seconds", "When tls-certificate expires, as Unix time; NaN without TLS"
+        )
+        self.certificate_expires.set(math.nan)
         self.problems = counter("weft_problems", "Problems reported, by reason", ["reason"])
         self.connected = gauge("weft_switches_connected", "Switches with an OpenFlow session")
         self.flows = gauge("weft_flows", "Flows that a node's switch should hold", ["node"])
@@ -55,6 +65,9 @@ class Metrics:
             before = self._denied.get(labels, 0)
             self.denied.labels(*labels).inc(count - before if count >= before else count)
             self._denied[labels] = count
+
+    def count_tls_refused(self, channel: str, reason: str) -> None:
+        self.tls_refused.labels(channel, reason).inc()
 
     def forget(self, node: str) -> None:
         """A node is gone, and what was measured of it."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from controller import commands as c
 from controller.bridge import bridge_state
-from daemon import logs
+from daemon import logs, targets
 from kube.membership import Problem
 from ovsdb.loop import OvsdbLoop
 from ovsdb.rows import ForeignPort, PortRefused, SystemPort
@@ -40,6 +40,7 @@ class NodeDatabases:
         cannot use is told as the node's problem."""
         self.unwatch(node)
         try:
+            targets.check_encrypted("remote", remote, tls=True)  # whether there is TLS, the session knows
             session = self._loop.session(remote, WATCH)
         except ValueError as e:
             problem = Problem("Node", node, "DatabaseUnusable", f"annotation weft.dev/ovsdb: {e}")

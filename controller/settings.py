@@ -1,9 +1,12 @@
 """Settings of weft-controller."""
 
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from daemon import certificates, targets
+from daemon.certificates import TlsFiles
 from daemon.logs import Level
 
 
@@ -19,8 +22,17 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     ] = None
     openflow_listen: Annotated[
         str,
-        Meta(description="Where switches connect to: unix:/path, or tcp:address:port on a loopback address."),
+        Meta(
+            description="Where switches connect to: ssl:address:port, unix:/path, or tcp:address:port on a loopback"
+            " address. ssl:[::]:6653 takes both families."
+        ),
     ] = "unix:/run/weft/openflow.sock"
+    tls_ca: Annotated[Path | None, Meta(description=certificates.CA_HELP)] = None
+    tls_certificate: Annotated[
+        Path | None,
+        Meta(description=f"{certificates.CERTIFICATE_HELP} Its DNS name is {certificates.CONTROLLER_NAME}."),
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description=certificates.KEY_HELP)] = None
     bridge: Annotated[str, Meta(description="Name of the bridge on every node.")] = "br-int"
     health_address: Annotated[
         str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
@@ -34,10 +46,9 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
-        kind, _, address = self.openflow_listen.partition(":")
-        if kind not in ("unix", "tcp"):
-            raise ValueError(f"openflow-listen {self.openflow_listen!r}: write unix:/path or tcp:address:port")
-        if kind == "tcp" and not address.startswith(("127.", "[::1]", "localhost:")):
-            raise ValueError(
-                f"openflow-listen {self.openflow_listen!r}: OpenFlow without TLS is for loopback addresses only"
-            )
+        targets.check_encrypted("openflow-listen", self.openflow_listen, tls=self.tls is not None)
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files for TLS; None: there is none. ValueError: some are missing."""
+        return certificates.files_of(self.tls_ca, self.tls_certificate, self.tls_key)

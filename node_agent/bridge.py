@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from ovsdb import appctl
+from ovsdb.access import Access, ensure_access
 from ovsdb.changes import Changed, Lost, SessionEvent, Synced
 from ovsdb.errors import OvsdbError
 from ovsdb.rows import (
@@ -112,6 +113,11 @@ class NodeBridge:
         """
         version = appctl.version(appctl.rundir_of(self.session.remote))
         return self.session.submit(lambda txn: ensure_bridge(txn, config, version), timeout_s)
+
+    def ensure_access(self, access: Access, timeout_s: float = 10.0) -> "Future[tuple[str, ...]]":
+        """Make the SSL and Manager rows what they shall be; the Managers of others that give the database to the
+        network without TLS."""
+        return self.session.submit(lambda txn: ensure_access(txn, access), timeout_s)
 
     def transport_addressing(self, bridge: str, timeout_s: float = 10.0) -> "Future[str]":
         """What the transport bridge remembers of the host's addresses; "" when there is nothing yet."""

@@ -12,12 +12,14 @@ from daemon import logs
 from kube.annotations import NodeAnnotations
 from kube.errors import KubeError
 from node_agent import host, nft, recovery, wiring
+from node_agent.access import OVSDB_SECONDS, AccessKeeper
 from node_agent.attach import NodeNetwork
 from node_agent.bridge import NodeBridge
 from node_agent.host import HostConfig
 from node_agent.ipam import IPAddress, IPNetwork, PoolError, Pools
 from node_agent.mtu import MtuError
 from node_agent.peers import TunnelPeers
+from node_agent.published import NoAddress
 from node_agent.settings import AgentSettings
 from node_agent.transport import AddressingError
 from node_agent.underlay import TRANSPORT_BRIDGE, Underlay, UnderlayError
@@ -28,13 +30,11 @@ from ovsdb.errors import OvsdbError
 from ovsdb.rows import GATEWAY_PORT, Bridge, datapath_id
 from ovsdb.setup import BridgeConfig
 
-OVSDB_SECONDS = 5.0
-
 log = logs.get("weft.keeper")
 
 RECOVERABLE = (
     OvsdbError, OSError, nft.NftError, host.RouteConflict, MtuError, PoolError, KubeError, UnderlayError,
-    AddressingError,
+    AddressingError, NoAddress,
 )  # fmt: skip
 """What may go wrong on a node for a while: it is told, and tried again. OSError: netlink, sysctl and ethtool."""
 
@@ -60,6 +60,7 @@ class Keeper:
         self._netdev = settings.datapath_type == "netdev"
         self._peers = TunnelPeers(TRANSPORT_BRIDGE, appctl.rundir_of(settings.ovsdb))
         self._rules = nft.Rules()
+        self._access = AccessKeeper(settings, bridge)
         self._gateway_missing = False
         self._recovered = False
         self._swept = False
@@ -99,6 +100,7 @@ class Keeper:
         self._underlay.read(view.internal_ips, remembered)
         # No packet may reach the kernel beside the switch, so the rules come first.
         changes = [*self._rules.apply(self._ruleset(view))]
+        self._access.keep(view.internal_ips)
         remembered = self._bridge.ensure(self._bridge_config(view)).result(OVSDB_SECONDS)
         bridge = self._bridge.wait_ready(OVSDB_SECONDS)
         changes += self._underlay.attach(remembered)
@@ -184,7 +186,7 @@ class Keeper:
         chosen = self._settings
         said = NodeAnnotations(
             tunnel_ip=self._underlay.tunnel_ip,
-            ovsdb=chosen.published_ovsdb or chosen.ovsdb,
+            ovsdb=self._access.published(view.internal_ips),
             datapath_id=datapath_id(chosen.node_name),
             mtu=self._underlay.pod_mtu(view.pod_cidrs),
         ).format()

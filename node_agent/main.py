@@ -24,6 +24,7 @@ from kube.objects import Pod
 from kube.reflector import Reflector
 from kube.resources import NODES, PODS
 from node_agent import inspection
+from node_agent.access import CertificateWatch
 from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
 from node_agent.connections import Connections
@@ -85,7 +86,8 @@ class Agent:
         )
         attacher = Attacher(self._bridge, around, seed)
         failures = Failures(chosen.node_name, self._metrics.failures)
-        health = Health(self._metrics.registry, self._dead, self._unready, {PATH: failures.report})
+        self._certificate = CertificateWatch(chosen.tls)
+        health = Health(self._metrics.registry, self._dead, self._unhealthy, {PATH: failures.report})
         self._health = HealthServer(chosen.health_address, health)
         status = Status(self._bridge, rundir, attacher, self._unready)
         verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
@@ -118,6 +120,8 @@ class Agent:
 
     def _keep(self) -> bool:
         """One round of keeping, then wait for the next reason. False: stop."""
+        self._certificate.look(time.time())
+        self._metrics.certificate_expires.set(self._certificate.expires)
         before = self._keeper.problem
         self._metrics.host_changes.inc(self._keeper.keep(self._book.view(), time.monotonic()))
         self._metrics.ports.set(len(self._bridge.ports()))
@@ -136,8 +140,12 @@ class Agent:
             raise CniError(ErrorCode.TRY_AGAIN_LATER, f"the node's network is not ready: {self._keeper.problem}")
         return self._keeper.network
 
+    def _unhealthy(self) -> Sequence[str]:
+        """What is wrong now, for /readyz. A certificate stops nothing by itself: what is connected stays so."""
+        return [*self._unready(), *([self._certificate.problem] if self._certificate.problem else [])]
+
     def _unready(self) -> Sequence[str]:
-        """What is wrong now, for /readyz and STATUS; an ADD is refused with the same words."""
+        """What is in the way of an ADD, for STATUS and /readyz; it is refused with the same words."""
         reasons = [self._keeper.problem] if self._keeper.problem else []
         if self._bridge.lost is not None:
             reasons.append(f"no connection to Open vSwitch's database: {self._bridge.lost}")

@@ -1,5 +1,6 @@
 """What weft-agent measures."""
 
+import math
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -29,3 +30,9 @@ class Metrics:
         self.host_changes = counter("weft_host_changes", "Changes made to the node's own networking")
         self.purges = counter("weft_datapath_purges", "Times that the switch forgot its datapath flows when asked")
         self.ports = Gauge("weft_pod_ports", "Pod ports on the bridge", registry=self.registry)
+        self.certificate_expires = Gauge(
+            "weft_tls_certificate_expires_seconds",
+            "When tls-certificate expires, as Unix time; NaN without TLS",
+            registry=self.registry,
+        )
+        self.certificate_expires.set(math.nan)

@@ -1,17 +1,23 @@
 """Settings of weft-agent."""
 
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from daemon import certificates, targets
+from daemon.certificates import TlsFiles
 from daemon.logs import Level
 from node_agent.mtu import Tunnel
+from node_agent.published import Listening, listening
 
 TUNNEL_PORTS = {"geneve": 6081, "vxlan": 4789}
 """UDP ports by IANA: RFC 8926 section 3.3, RFC 7348 section 5."""
 
 HEALTH_ADDRESS = "127.0.0.1:9443"
+
+_SHARED = "Open vSwitch reads the same paths."
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
@@ -25,17 +31,27 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Kubeconfig file. Without it and api-server: the cluster that this process runs in."),
     ] = None
-    ovsdb: Annotated[str, Meta(description="This node's Open vSwitch database, as the agent reaches it.")] = (
-        "unix:/run/openvswitch/db.sock"
-    )
+    ovsdb: Annotated[
+        str,
+        Meta(description="This node's Open vSwitch database, as the agent reaches it: unix:PATH, or tcp:IP:PORT on"
+             " a loopback address."),
+    ] = "unix:/run/openvswitch/db.sock"  # fmt: skip
     published_ovsdb: Annotated[
         str | None,
-        Meta(description="The same database as the controller reaches it (weft.dev/ovsdb). Without it: ovsdb."),
-    ] = None
+        Meta(description="The same database as the controller reaches it (weft.dev/ovsdb). ssl:PORT has the database"
+             " listen on the Node's first InternalIP, ssl:IP:PORT on this one. Without it: ovsdb."),
+    ] = None  # fmt: skip
     controllers: Annotated[
         tuple[str, ...],
-        Meta(description="OpenFlow targets of the bridge; a unix: path must lie in Open vSwitch's run directory."),
-    ] = ("unix:/run/openvswitch/weft-openflow.sock",)
+        Meta(description="OpenFlow targets of the bridge: ssl:IP:PORT, unix:PATH in Open vSwitch's run directory, or"
+             " tcp:IP:PORT on a loopback address."),
+    ] = ("unix:/run/openvswitch/weft-openflow.sock",)  # fmt: skip
+    tls_ca: Annotated[Path | None, Meta(description=f"{certificates.CA_HELP} {_SHARED}")] = None
+    tls_certificate: Annotated[
+        Path | None,
+        Meta(description=f"{certificates.CERTIFICATE_HELP} It needs the DNS name {certificates.AGENT_NAME}."),
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description=certificates.KEY_HELP)] = None
     cni_socket: Annotated[str, Meta(description="Unix socket that the CNI executable connects to.")] = (
         "/run/weft/cni.sock"
     )
@@ -71,11 +87,13 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     log_level: Annotated[Level, Meta(description="Least severe log lines to write.")] = "info"
 
     def __post_init__(self) -> None:
+        secured = self.tls is not None
         for target in self.controllers:
-            if not target.startswith(("unix:", "tcp:", "ssl:")):
-                raise ValueError(
-                    f"controllers: {target!r} is no OpenFlow target; give unix:PATH, tcp:IP:PORT or ssl:IP:PORT"
-                )
+            targets.check_encrypted("controllers", target, tls=secured)
+        if targets.check_encrypted("ovsdb", self.ovsdb, tls=True).kind == "ssl":
+            raise ValueError(f"ovsdb {self.ovsdb!r}: the database is on this node; give unix:PATH")
+        if self.published_ovsdb is not None and self.listening is None:
+            targets.check_encrypted("published-ovsdb", self.published_ovsdb, tls=secured)
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
         if self.datapath_type == "netdev" and not self.transport_interface:
@@ -83,3 +101,22 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
                 "datapath-type netdev needs transport-interface: the userspace datapath sends tunnels through a"
                 " bridge of its own, which the interface joins"
             )
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files for TLS; None: there is none. ValueError: some are missing, or a path is relative."""
+        files = certificates.files_of(self.tls_ca, self.tls_certificate, self.tls_key)
+        if files is not None:
+            given = {"tls-ca": files.ca, "tls-certificate": files.certificate, "tls-key": files.key}
+            for key, path in given.items():
+                if not path.is_absolute():
+                    raise ValueError(f"{key} {str(path)!r}: give an absolute path, because Open vSwitch reads it too")
+        return files
+
+    @property
+    def listening(self) -> Listening | None:
+        """Where the database is to listen for the controller; None: it is not asked to. ValueError: it cannot be."""
+        found = listening(self.published_ovsdb or "")
+        if found is not None and self.tls is None:
+            raise ValueError(targets.needs_files("published-ovsdb", self.published_ovsdb or ""))
+        return found

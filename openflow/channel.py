@@ -6,10 +6,7 @@ decided here: every event is posted to whoever owns the state, and commands are 
 """
 
 import logging
-import os
 import socket
-import ssl
-import stat
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -31,6 +28,7 @@ from os_ken.ofproto import ofproto_parser, ofproto_v1_5, ofproto_v1_5_parser
 from openflow import codec
 from openflow.codec import Change
 from openflow.errors import DecodeError
+from openflow.listening import TLS_SECONDS, Gate, Tls, listen
 from openflow.tables import Table
 
 log = logging.getLogger("weft.openflow")
@@ -39,12 +37,8 @@ ECHO_INTERVAL = 5.0
 """Seconds between liveness probes of a switch; it is given up after `UNANSWERED_ECHOES` of them."""
 UNANSWERED_ECHOES = 2
 
-_TLS_SECONDS = 10.0
 _ACCEPT_PAUSE = 0.2
-_LAST_PORT = 65535
 _CHUNK = 1 << 18
-_LOCAL_BUFFER = 4 << 20
-_SO_SNDBUFFORCE = 32  # <asm-generic/socket.h>; Python's socket module does not have it
 _INLINE = 256
 _XIDS = 1 << 30
 
@@ -93,14 +87,6 @@ class ChangeApplied:
 
 ChannelEvent = SwitchConnected | SwitchGone | FlowsDumped | ChangeApplied
 Post = Callable[[ChannelEvent], None]
-
-
-class _UnixSocket(socket.socket):
-    """A unix socket that bears being asked for TCP options, which os-ken does to every connection."""
-
-    def setsockopt(self, level: int, *args: Any) -> None:
-        if level != socket.IPPROTO_TCP:
-            super().setsockopt(level, *args)
 
 
 @dataclass(slots=True)
@@ -259,7 +245,8 @@ class _Handler(OFPHandler):  # type: ignore[misc]
 
 
 class Listener:
-    """Accepts switches on `unix:PATH` or `tcp:HOST:PORT`; with `tls`, both ends are verified.
+    """Accepts switches on `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`; the last needs `tls`, and both ends are
+    verified.
 
     os-ken keeps its applications in one registry for the process, so there is one listener in a process.
     """
@@ -268,19 +255,20 @@ class Listener:
         self,
         target: str,
         post: Post,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
         *,
         echo_interval: float = ECHO_INTERVAL,
+        tls_seconds: float = TLS_SECONDS,
     ) -> None:
         """Listens at once. ValueError: no such kind of target. OSError, naming the target: it cannot be had."""
+        secured = target.startswith("ssl:")
+        if secured and tls is None:
+            raise ValueError(f"cannot listen on {target!r} without certificates")
         self._post = post
-        self._tls = tls
+        self._gate = Gate(tls if secured else None, tls_seconds)
         self._echo_interval = echo_interval
         self._stopped = False
-        try:
-            self._socket = _listen(target)
-        except OSError as e:
-            raise OSError(e.errno, f"cannot listen on {target}: {e.strerror or e}") from e
+        self._socket = listen(target)
         self.address = self._socket.getsockname()
 
     def start(self) -> None:
@@ -309,49 +297,7 @@ class Listener:
 
     def _session(self, peer: socket.socket, address: object) -> None:
         with closing(peer):
-            try:
-                sock = self._secure(peer)
-            except OSError as e:
-                log.warning("TLS handshake failed: %s", e, extra={"peer": str(address)})
-                return
-            with closing(Session(sock, address, self._post, self._echo_interval)) as session:
-                session.serve()
-
-    def _secure(self, peer: socket.socket) -> socket.socket:
-        if self._tls is not None:
-            peer.settimeout(_TLS_SECONDS)
-            return self._tls.wrap_socket(peer, server_side=True)
-        return _local(peer) if peer.family == socket.AF_UNIX else peer
-
-
-def _local(peer: socket.socket) -> socket.socket:
-    """A unix socket with room for a large change. It has 200 KiB by default and, unlike TCP's, never grows: sender
-    and switch would wait for each other all the time, which made 100,000 flows take 0.6 s instead of 0.5."""
-    local = _UnixSocket(fileno=peer.detach())
-    with suppress(PermissionError):  # needs CAP_NET_ADMIN; without it, it takes longer
-        local.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _LOCAL_BUFFER)
-    return local
-
-
-def _listen(target: str) -> socket.socket:
-    kind, _, rest = target.partition(":")
-    if kind == "unix":
-        with suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.stat(rest).st_mode):
-                os.unlink(rest)
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(rest)
-        os.chmod(rest, 0o600)
-    elif kind == "tcp":
-        host, _, port = rest.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > _LAST_PORT:
-            raise ValueError(f"cannot listen on {target!r}: after tcp: give an address and a port up to {_LAST_PORT}")
-        listening = socket.create_server((host.strip("[]"), int(port)), family=_family(host))
-    else:
-        raise ValueError(f"cannot listen on {target!r}: write unix:/path or tcp:address:port")
-    listening.listen(128)
-    return listening
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+            sock = self._gate.let_in(peer, address)
+            if sock is not None:
+                with closing(Session(sock, address, self._post, self._echo_interval)) as session:
+                    session.serve()

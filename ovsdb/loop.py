@@ -17,18 +17,12 @@ from concurrent.futures import Future
 from typing import Any, Self
 
 from ovsdb.errors import OvsdbUnavailable
-from ovsdb.library import stream, timeval
+from ovsdb.library import timeval
 from ovsdb.schema import Interest
 from ovsdb.session import OvsdbSession
+from ovsdb.tls import is_set_up
 
 log = logging.getLogger("weft.ovsdb")
-
-
-def use_tls(private_key: str, certificate: str, ca: str) -> None:
-    """Files (PEM) for `ssl:` remotes. Once per process, before the first such session: the library's limit."""
-    stream.Stream.ssl_set_private_key_file(private_key)
-    stream.Stream.ssl_set_certificate_file(certificate)
-    stream.Stream.ssl_set_ca_cert_file(ca)
 
 
 class _Waits:
@@ -102,8 +96,8 @@ class OvsdbLoop:
         """A session that connects when it is started. ValueError: a remote of no known kind."""
         if not remote.startswith(("unix:", "tcp:", "ssl:")):
             raise ValueError(f"OVSDB remote {remote!r}: want unix:PATH, tcp:IP:PORT or ssl:IP:PORT")
-        if remote.startswith("ssl:") and not stream.Stream._SSL_private_key_file:
-            raise ValueError(f"OVSDB remote {remote!r}: give key, certificate and CA first (use_tls)")
+        if remote.startswith("ssl:") and not is_set_up():
+            raise ValueError(f"OVSDB remote {remote!r}: ssl: needs the settings tls-ca, tls-certificate and tls-key")
         return OvsdbSession(remote, interest, self)
 
     def poke(self, session: OvsdbSession) -> bool:

@@ -12,6 +12,7 @@ from ovsdb.changes import Kind, RowChange
 from ovsdb.library import idl, jsonrpc, reconnect, stream, timeval
 from ovsdb.rows import Tables
 from ovsdb.schema import Interest, schema_of
+from ovsdb.tls import TlsStream
 
 # A switch on this host is back a moment after it restarts; one across the network is asked more patiently.
 LOCAL_BACKOFF_MS, REMOTE_BACKOFF_MS, MAX_BACKOFF_MS = 100, 1000, 4000
@@ -21,10 +22,23 @@ class _Reconnect(reconnect.Reconnect):  # type: ignore[misc]
     """The library's back-off, which also remembers why there is no connection: the library only logs it."""
 
     reason = ""
+    session: jsonrpc.Session | None = None
 
     def disconnected(self, now: int, error: Any) -> None:
-        self.reason = f"{'connection lost' if self.state.is_connected else 'cannot connect'}: {_text(error)}"
+        why = self._refused() or _text(error)
+        self.reason = f"{'connection lost' if self.state.is_connected else 'cannot connect'}: {why}"
         super().disconnected(now, error)
+
+    def _refused(self) -> str:
+        """What TLS says of the connection that ends; "" when there is none, or nothing is wrong with it."""
+        session = self.session
+        if session is None:
+            return ""
+        ended = session.rpc.stream if session.rpc is not None else session.stream
+        if not isinstance(ended, TlsStream):
+            return ""
+        ended.gave_up()
+        return ended.failure
 
 
 def _text(error: Any) -> str:
@@ -85,7 +99,7 @@ class Replica(idl.Idl):  # type: ignore[misc]
 
 
 def _connection(remote: str, backoff: _Reconnect) -> jsonrpc.Session:
-    session = jsonrpc.Session(backoff, None, [remote])
+    session = backoff.session = jsonrpc.Session(backoff, None, [remote])
     session.pick_remote()
     local = not stream.stream_or_pstream_needs_probes(remote)
     backoff.set_backoff(REMOTE_BACKOFF_MS, MAX_BACKOFF_MS)

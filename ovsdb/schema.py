@@ -30,7 +30,17 @@ COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
         "datapath_types": _SET,
         "iface_types": _SET,
         "other_config": _MAP,
+        "ssl": {"key": {"type": "uuid", "refTable": "SSL"}, "min": 0, "max": 1},
+        "manager_options": _refs("Manager"),
     },
+    "SSL": {
+        "private_key": "string",
+        "certificate": "string",
+        "ca_cert": "string",
+        "bootstrap_ca_cert": "boolean",
+        "external_ids": _MAP,
+    },
+    "Manager": {"target": "string", "external_ids": _MAP},
     "Bridge": {
         "name": "string",
         "ports": _refs("Port"),

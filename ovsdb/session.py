@@ -57,7 +57,7 @@ class _Request(Generic[T]):
 
 
 class OvsdbSession:
-    """See the module. `remote`: `unix:PATH`, `tcp:IP:PORT` or `ssl:IP:PORT` (see `ovsdb.loop.use_tls`)."""
+    """See the module. `remote`: `unix:PATH`, `tcp:IP:PORT` or `ssl:IP:PORT` (see `ovsdb.tls.use_tls`)."""
 
     def __init__(self, remote: str, interest: Interest, host: Host) -> None:
         self.remote = remote

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import queue
-import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pki_fixture import Certified
 
 WAIT = 30.0  # seconds; a bound on hanging, never the expected time
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,10 +45,14 @@ class Channel:
 
     def next(self, event: str, session: int | None = None) -> Told:
         """The next thing told, which must be this."""
-        told = self._told.get(timeout=WAIT)
+        told = self.any()
         assert told["event"] == event, told
         assert session is None or told["session"] == session, told
         return told
+
+    def any(self) -> Told:
+        """The next thing told, whatever it is."""
+        return self._told.get(timeout=WAIT)
 
     def quiet(self) -> bool:
         """Whether nothing has been told that the test has not taken."""
@@ -99,13 +104,19 @@ class Channel:
 
 @contextmanager
 def channel(
-    target: str, *, netns: str = "", echo_interval: float = 5.0, tls: Path | None = None
+    target: str,
+    *,
+    netns: str = "",
+    echo_interval: float = 5.0,
+    tls: Certified | None = None,
+    tls_seconds: float = 10.0,
 ) -> Iterator[Channel]:
-    """A listener on `target`, in a network namespace if one is named; ended with the block. `tls`: a PEM file with
-    its certificate and key, which must have signed the peers' too."""
+    """A listener on `target`, in a network namespace if one is named; ended with the block. `tls`: its certificate;
+    then peers that come to nothing are told as "refused"."""
     inside = ["ip", "netns", "exec", netns] if netns else []
+    files = [str(path) for path in (tls.ca, tls.certificate, tls.key)] if tls else []
     process = subprocess.Popen(
-        [*inside, sys.executable, __file__, target, str(echo_interval), *([str(tls)] if tls else [])],
+        [*inside, sys.executable, __file__, target, str(echo_interval), str(tls_seconds), *files],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -125,9 +136,15 @@ def channel(
 
 def main() -> None:
     # Here, because the test's own process has no use for os-ken.
+    from controller.secured import Secured
+    from daemon import logs
+    from daemon.certificates import TlsFiles
+    from daemon.refusals import Refusals
+    from daemon.tls import Credentials
     from openflow.channel import Listener
     from openflow.codec import Change, Encoded
 
+    logs.configure()  # or what is logged would go where we speak
     sessions: list[Any] = []
     lock = threading.Lock()
 
@@ -149,8 +166,10 @@ def main() -> None:
         else:
             say("applied", failures=[{"key": f.key.hex(), "reason": f.reason} for f in event.failures], **more)
 
-    target, echo_interval, *tls = sys.argv[1:]
-    listener = Listener(target, post, _context(*tls) if tls else None, echo_interval=float(echo_interval))
+    target, echo_interval, tls_seconds, *files = sys.argv[1:]
+    refusals = Refusals(lambda _, reason: say("refused", reason=reason))
+    tls = Secured("openflow", Credentials(TlsFiles(*map(Path, files))).server, refusals) if files else None
+    listener = Listener(target, post, tls, echo_interval=float(echo_interval), tls_seconds=float(tls_seconds))
     listener.start()
     say("listening", address=listener.address)
     for line in sys.stdin:
@@ -168,13 +187,6 @@ def main() -> None:
             session.apply(Change(add, tuple(map(bytes.fromhex, command["delete"]))))
             if command.get("returned"):  # else the switch's answer may be told before or after this
                 say("returned", session=command["session"])
-
-
-def _context(pem: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pem)
-    context.load_cert_chain(pem)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 if __name__ == "__main__":

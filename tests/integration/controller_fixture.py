@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from netns_fixture import Namespace
 from ovs_fixture import PrivateOvs
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -50,9 +51,10 @@ def until(ask: Callable[[], Any], what: str) -> Any:
 
 @dataclass
 class Running:
-    """A weft-controller process: its log and its HTTP answers."""
+    """A daemon's process: its log and its HTTP answers. `space`: the network namespace that it is in."""
 
     process: subprocess.Popen[str]
+    space: Namespace | None = None
     lines: list[Obj] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
 
@@ -72,12 +74,9 @@ class Running:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer of its health server."""
-        port = self.wait_logged("controller started")["health_port"]
-        try:
-            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=WAIT) as answer:
-                return answer.status, answer.read().decode()
-        except HTTPError as refused:
-            return refused.code, refused.read().decode()
+        lines = until(lambda: [line for line in self.lines if "health_port" in line], f"a start in {self.raw[-5:]}")
+        url = f"http://127.0.0.1:{lines[0]['health_port']}{path}"
+        return _answer(url) if self.space is None else self.space.run(lambda: _answer(url))
 
     def metrics(self) -> dict[tuple[str, ...], float]:
         """Name and label values → value."""
@@ -89,15 +88,31 @@ class Running:
         return self.process.wait(WAIT)
 
 
-@contextmanager
-def controller(**settings: object) -> Iterator[Running]:
+def _answer(url: str) -> tuple[int, str]:
+    try:
+        with urlopen(url, timeout=WAIT) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+def controller(space: Namespace | None = None, **settings: object) -> AbstractContextManager[Running]:
     """weft-controller with these settings as flags; killed at the end if it still runs."""
+    return daemon("controller.main", space, settings)
+
+
+@contextmanager
+def daemon(
+    module: str, space: Namespace | None, settings: Mapping[str, object], env: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """A daemon of this module, in a network namespace if one is given, with these settings as flags."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    inside = ["ip", "netns", "exec", space.name] if space else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "controller.main", *flags],
-        cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stderr=subprocess.PIPE, text=True,
+        [*inside, sys.executable, "-m", module, *flags],
+        cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    running = Running(process)
+    running = Running(process, space)
     reader = threading.Thread(target=running.read, daemon=True)
     reader.start()
     try:

@@ -13,19 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from channel_bridge import BRIDGE, DPID, GOOD, bare_bridge, connect, many
 from channel_process import WAIT, Channel, channel
 from ovs_fixture import PrivateOvs, private_ovs
 
-from openflow.actions import Output
-from openflow.codec import encode
-from openflow.example import flows
-from openflow.flow import Flow
-from openflow.match import IPV4, ip_dst, match
-from openflow.net import network
-
-BRIDGE = "br0"
-DPID = 0xABCDEF
-GOOD = {key.hex(): body.hex() for key, body in map(encode, flows())}
 NO_ACTION = struct.pack("!HHI", 99, 8, 0)  # of a type that does not exist
 NO_GROUP = struct.pack("!HHI", 22, 8, 77)  # to a group that does not exist
 NO_METER = struct.pack("!HHI", 29, 8, 5)
@@ -40,16 +31,9 @@ def ovs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateOvs]:
 
 @pytest.fixture
 def bridge(ovs: PrivateOvs) -> Iterator[PrivateOvs]:
-    """A bridge that connects nowhere yet, and reconnects without long pauses."""
-    settings = ("datapath_type=netdev", "protocols=OpenFlow15", "fail_mode=secure",
-                f"other_config:datapath-id={DPID:016x}", "other_config:disable-in-band=true")  # fmt: skip
-    ovs.vsctl("add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, *settings)
-    yield ovs
-    ovs.vsctl("--if-exists", "del-br", BRIDGE)
-
-
-def connect(ovs: PrivateOvs, target: str) -> None:
-    ovs.vsctl("set-controller", BRIDGE, target, "--", "set", "Controller", BRIDGE, "max_backoff=1000")
+    """A bridge that connects nowhere yet."""
+    with bare_bridge(ovs):
+        yield ovs
 
 
 @pytest.fixture
@@ -64,15 +48,6 @@ def listening(bridge: PrivateOvs, path: Path) -> Iterator[Channel]:
         connect(bridge, f"unix:{path}")
         assert made.next("connected", 0)["datapath"] == DPID
         yield made
-
-
-def many(count: int) -> dict[str, str]:
-    made = (
-        Flow(5, 1 + number % 7, match(IPV4, ip_dst(network(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"))),
-             (Output(1),), number)
-        for number in range(count)
-    )  # fmt: skip
-    return {key.hex(): body.hex() for key, body in map(encode, made)}
 
 
 def bad_flow(actions: bytes, table: int = 10) -> dict[str, str]:
@@ -284,25 +259,6 @@ def test_a_listener_that_was_out_of_descriptors_goes_on(bridge: PrivateOvs, path
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         listening.next("connected", 0)
         assert listening.apply(0, add=GOOD) == []
-
-
-def test_tls_both_ends_are_verified(bridge: PrivateOvs, tmp_path: Path) -> None:
-    key, certificate, both = (tmp_path / name for name in ("key.pem", "cert.pem", "both.pem"))
-    bridge.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2",
-               "-keyout", str(key), "-out", str(certificate))  # fmt: skip
-    both.write_text(key.read_text() + certificate.read_text())
-    with channel("tcp:127.0.0.1:6653", netns=bridge.netns, tls=both) as listening:
-        connect(bridge, "tcp:127.0.0.1:6653")
-        listening.wait_log("TLS handshake failed")
-        assert listening.quiet()
-        bridge.vsctl("set-ssl", str(key), str(certificate), str(certificate))
-        try:
-            connect(bridge, "ssl:127.0.0.1:6653")
-            listening.next("connected", 0)
-            assert listening.apply(0, add=GOOD) == []
-            assert listening.dump(0) == GOOD
-        finally:
-            bridge.vsctl("del-ssl")
 
 
 # Peers that are no switches.
