@@ -1,7 +1,7 @@
 """A real Kubernetes API server with its etcd, in a directory of its own, on loopback addresses only.
 
-Nothing but the API: no controllers, no scheduler, no kubelet. Enough to have objects validated, admitted and authorized
-by what will do so in a cluster.
+Nothing but the API: no controllers, no scheduler, no kubelet. Enough to have objects validated, admitted and
+authorized by what will do so in a cluster.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class ApiServer:
         command = [str(program("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
         # Its cache of what the API serves is this API's alone.
         env = {**os.environ, "KUBECACHEDIR": str(self.directory / "cache")}
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=WAIT, env=env, check=False)
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=WAIT, env=env, check=False
+        )
 
     def get(self, path: str) -> Obj:
         """An object by its path, as the administrator."""

@@ -1,6 +1,6 @@
 {{/* Whether a renewal is asked for that this Secret has not seen: (dict "secret" … "wish" …). */}}
 {{- define "weft.renewed" -}}
-{{- if and .wish .secret (ne .wish (dig "metadata" "annotations" "weft.dev/renewal" "" .secret)) }}yes{{ end }}
+{{- if and .wish (ne .wish (dig "metadata" "annotations" "weft.dev/renewal" "" .secret)) }}yes{{ end }}
 {{- end }}
 
 {{/* Metadata of a Secret that helm makes: (dict "days" … "wish" … "root" $). */}}
