@@ -101,7 +101,7 @@ def test_large_numbers_arrive_whole() -> None:
 
 def test_addresses_of_both_families_are_written_as_they_must_be() -> None:
     v4, v6 = (
-        [*containers(template_of(rendered(case), "Deployment", "weft-controller"))][0]["args"]
+        next(containers(template_of(rendered(case), "Deployment", "weft-controller")))["args"]
         for case in ("defaults", "ipv6")
     )
     assert "--advertise=ssl:$(POD_IP):6653" in v4
