@@ -98,9 +98,13 @@ class Release:
 
     api: ApiServer
 
-    def helm(self, *arguments: str) -> str:
+    def tried(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """helm, which may fail."""
         env = {"KUBECONFIG": str(self.api.kubeconfig), "HELM_CACHE_HOME": str(self.api.directory / "helm")}
-        done = helm(*arguments, f"--namespace={NAMESPACE}", env=env)
+        return helm(*arguments, f"--namespace={NAMESPACE}", env=env)
+
+    def helm(self, *arguments: str) -> str:
+        done = self.tried(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
