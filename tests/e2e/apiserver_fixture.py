@@ -51,6 +51,11 @@ class ApiServer:
     kubeconfig: Path
     token: str
 
+    @property
+    def authority(self) -> Path:
+        """Who has signed its certificate: it makes both itself."""
+        return self.directory / "certificates" / "apiserver.crt"
+
     def kubectl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """kubectl as the administrator; whether it succeeded is the caller's to see."""
         command = [str(program("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
@@ -70,7 +75,7 @@ class ApiServer:
         self, method: str, path: str, body: object = None, *, token: str = "", content: str = "application/json"
     ) -> Answer:
         """One request, as whoever has the token (the administrator)."""
-        connection = HTTPSConnection("127.0.0.1", self.port, timeout=WAIT, context=_trusting())
+        connection = HTTPSConnection("127.0.0.1", self.port, timeout=WAIT, context=self._tls())
         headers = {"Authorization": f"Bearer {token or self.token}", "Content-Type": content}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -84,6 +89,9 @@ class ApiServer:
         answer = self.request("POST", path, body)
         assert answer.status in (200, 201), answer
         return answer.body
+
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.authority)
 
     def merge(self, path: str, patch: Obj, token: str) -> Answer:
         """A JSON merge patch, as whoever has the token."""
@@ -143,9 +151,9 @@ def _apiserver(stack: ExitStack, directory: Path, etcd: str) -> ApiServer:
         "endpoint-reconciler-type": "none",
     }
     _start(stack, directory, "kube-apiserver", flags)
-    kubeconfig = directory / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(_kubeconfig(port, token)))
-    return ApiServer(directory, port, kubeconfig, token)
+    server = ApiServer(directory, port, directory / "kubeconfig", token)
+    server.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(port, token, server.authority)))
+    return server
 
 
 def _start(stack: ExitStack, directory: Path, name: str, flags: Mapping[str, object]) -> None:
@@ -166,8 +174,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(10)
 
 
-def _kubeconfig(port: int, token: str) -> Obj:
-    cluster = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
+def _kubeconfig(port: int, token: str, authority: Path) -> Obj:
+    cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(authority)}
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -176,14 +184,6 @@ def _kubeconfig(port: int, token: str) -> Obj:
         "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}],
         "current-context": "e2e",
     }
-
-
-def _trusting() -> ssl.SSLContext:
-    """The server makes its certificate itself; that nobody else listens there is the loopback address's doing."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _until_ready(server: ApiServer) -> None:
@@ -196,11 +196,8 @@ def _until_ready(server: ApiServer) -> None:
 
 
 def _ready(server: ApiServer) -> bool:
+    """Whether all is there that it makes at its start; its namespaces are the last."""
     try:
-        connection = HTTPSConnection("127.0.0.1", server.port, timeout=WAIT, context=_trusting())
-        connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {server.token}"})
-        if connection.getresponse().status != 200:
-            return False
         return server.request("GET", "/api/v1/namespaces/default").status == 200
-    except OSError:
+    except OSError:  # nobody listens, or the certificate is not made yet
         return False

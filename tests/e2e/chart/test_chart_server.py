@@ -7,6 +7,18 @@ import yaml
 from apiserver_fixture import ApiServer, Obj
 from chart_fixture import CASES, CHART, NAMESPACE, case_names, helm, installed, rendered, template
 
+# A controller makes the account elsewhere.
+_NAMESPACE = f"""
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {NAMESPACE}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: default, namespace: {NAMESPACE}}}
+---
+"""
+
 # What the Prometheus operator brings, as far as the chart uses it (github.com/prometheus-operator, monitoring/v1).
 _SERVICE_MONITOR = """
 apiVersion: apiextensions.k8s.io/v1
@@ -47,17 +59,10 @@ spec:
 @pytest.fixture(scope="module")
 def ready(api: ApiServer) -> ApiServer:
     """The API server with what objects of the chart need to be there."""
-    for arguments, stdin in (
-        (("create", "namespace", NAMESPACE), ""),
-        (
-            ("create", "serviceaccount", "default", f"--namespace={NAMESPACE}"),
-            "",
-        ),  # a controller's business elsewhere
-        (("create", "-f", "-"), _SERVICE_MONITOR),
-        (("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"), ""),
-    ):
-        done = api.kubectl(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr
+    done = api.kubectl("apply", "-f", "-", stdin=_NAMESPACE + _SERVICE_MONITOR)
+    assert done.returncode == 0, done.stderr
+    done = api.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    assert done.returncode == 0, done.stderr
     return api
 
 
