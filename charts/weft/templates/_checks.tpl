@@ -1,6 +1,7 @@
 {{/* What a schema cannot say, or not in words that help. */}}
 {{- define "weft.check" -}}
 {{- include "weft.checkNetwork" . -}}
+{{- include "weft.checkConflist" . -}}
 {{- include "weft.checkPorts" . -}}
 {{- include "weft.checkTLS" . -}}
 {{- end }}
@@ -15,6 +16,22 @@
 {{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.enabled) -}}
 {{- fail "\n\nmetrics.serviceMonitor.enabled=true needs metrics.enabled=true: without it only the node itself may ask for metrics" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "weft.checkConflist" -}}
+{{- with .Values.cni.conflist -}}
+{{- $list := fromJson . -}}
+{{- with get $list "Error" -}}
+{{- fail (printf "\n\ncni.conflist is not a JSON object: %s; give the contents of a file, as with --set-file cni.conflist=FILE" .) -}}
+{{- end -}}
+{{- $types := list -}}
+{{- range get $list "plugins" | default list -}}
+{{- $types = append $types (get . "type") -}}
+{{- end -}}
+{{- if not (has "weft" $types) -}}
+{{- fail "\n\ncni.conflist has no plugin of type weft in its plugins: pods would get no network from Weft" -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

@@ -33,6 +33,7 @@ def without_images(pod: Obj) -> Obj:
         ("controller.auditSeconds=30", {"weft-controller"}),
         ("controller.replicas=3", set()),
         ("agent.leftoverSeconds=60", {"weft-agent"}),
+        ('cni.conflist={"plugins":[{"type":"weft"}]}', {"weft-agent"}),
         ("defaultMTU=1400", {"weft-agent"}),
         ("tls.generated.renewal=2030-01-01", {"weft-controller", "weft-agent"}),
         ("metrics.enabled=true", {"weft-controller", "weft-agent"}),
@@ -43,7 +44,7 @@ def without_images(pod: Obj) -> Obj:
     ],
 )
 def test_a_value_restarts_those_that_it_concerns(value: str, names: set[str]) -> None:
-    flag = "--set-string" if "tag" in value or "renewal" in value else "--set"
+    flag = "--set-literal" if value.startswith(("image.", "tls.", "cni.")) else "--set"
     assert restarted(f"{flag}={value}") == names
 
 

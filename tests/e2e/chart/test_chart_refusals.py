@@ -37,6 +37,8 @@ TOGETHER = [
     (["--set=kubeAPIServer.host=https://192.0.2.1"], "kubeAPIServer.host=https://192.0.2.1: give an address"),
     (["--set=kubeAPIServer.host=192.0.2.1:6443"], "kubeAPIServer.host=192.0.2.1:6443: give an address"),
     (["--set=metrics.serviceMonitor.enabled=true"], "serviceMonitor.enabled=true needs metrics.enabled=true"),
+    (["--set=cni.conflist=weft.json"], "cni.conflist is not a JSON object: "),
+    (['--set-literal=cni.conflist={"plugins":[{"type":"bridge"}]}'], "cni.conflist has no plugin of type weft"),
     (["--set=agent.healthPort=9440"], "agent.healthPort and controller.healthPort are both 9440"),
     (["--set=tls.source=secrets,tls.secrets.agent=a"], "tls.source=secrets needs tls.secrets.controller"),
     (["--set=tls.secrets.agent=a"], "tls.secrets.agent is given, and tls.source=generated would ignore it"),

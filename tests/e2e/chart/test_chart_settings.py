@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def known(cls: type[msgspec.Struct]) -> set[str]:
 def loaded(cls: type[msgspec.Struct], objects: list[Obj], kind: str, prog: str, **env: str) -> Any:
     """The settings that a daemon of the chart has, in a pod with these variables."""
     (container,) = (each for each in containers(template_of(objects, kind, prog)) if each["name"] == prog)
-    (text,) = one(objects, "ConfigMap", prog)["data"].values()
+    text = one(objects, "ConfigMap", prog)["data"][f"{prog.removeprefix('weft-')}.yaml"]
     keys, coming = known(cls), COMING - known(cls)
     file = {key: value for key, value in yaml.safe_load(text).items() if key in keys or key not in coming}
     flags = [substituted(each, env) for each in container["args"]]
@@ -93,6 +94,16 @@ def test_values_of_the_network_arrive() -> None:
     assert (chosen.datapath_type, chosen.transport_interface) == ("netdev", "eth1")
     assert (chosen.tunnel_type, chosen.tunnel_port, chosen.mtu) == ("vxlan", 8472, 1400)
     assert agent("host-ovs").bridge == controller("host-ovs").bridge == "br-weft"
+
+
+def test_a_configuration_list_of_ones_own_is_what_the_nodes_get() -> None:
+    objects = rendered("ipv6")
+    kept = one(objects, "ConfigMap", "weft-agent")["data"]["10-weft.conflist"]
+    assert [each["type"] for each in json.loads(kept)["plugins"]] == ["weft", "portmap"]
+    install = next(containers(template_of(objects, "DaemonSet", "weft-agent")))
+    assert "--conflist=/etc/weft/config/10-weft.conflist" in install["args"]
+    assert "/etc/weft/config" in [each["mountPath"] for each in install["volumeMounts"]]
+    assert "10-weft.conflist" not in one(rendered("defaults"), "ConfigMap", "weft-agent")["data"]
 
 
 def test_large_numbers_arrive_whole() -> None:
