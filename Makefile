@@ -93,6 +93,7 @@ generated: setup
 	@$(BIN)/python -m openflow.document --check
 	@$(BIN)/python -m cli.settings_page --check
 	@$(BIN)/python -m cli.metrics_page --check
+	@$(BIN)/python -m cli.values_page --check
 	@$(BIN)/python -m cli.reference --check
 
 bench-packages: $(STAMPS)/bench-packages ## Debian packages of the benchmarks and of their tests

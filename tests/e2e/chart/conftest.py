@@ -1,0 +1,14 @@
+"""One API server for all tests of the chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from apiserver_fixture import ApiServer, running
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with running(tmp_path_factory.mktemp("api")) as server:
+        yield server
