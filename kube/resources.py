@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from kube.lease import Lease, parse_lease
 from kube.netpol import NetworkPolicy, parse_network_policy
 from kube.objects import Namespace, Node, Object, Pod, parse_namespace, parse_node, parse_pod
 
@@ -38,3 +39,4 @@ PODS: Resource[Pod] = Resource("Pod", "/api/v1", "pods", True, parse_pod)
 NETWORK_POLICIES: Resource[NetworkPolicy] = Resource(
     "NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies", True, parse_network_policy
 )
+LEASES: Resource[Lease] = Resource("Lease", "/apis/coordination.k8s.io/v1", "leases", True, parse_lease)

@@ -4,7 +4,7 @@ msgspec skips every other field without building an object for it, which is why 
 and about a millisecond in the official models. These shapes are the parsers' alone: the rest of Weft sees
 `kube.objects`. Every list and map may be null, because some clients write null for empty.
 
-Source: Kubernetes API reference, core/v1, meta/v1 and networking.k8s.io/v1.
+Source: Kubernetes API reference, core/v1, meta/v1, networking.k8s.io/v1 and coordination.k8s.io/v1.
 """
 
 from __future__ import annotations
@@ -151,6 +151,21 @@ class WirePolicy(Shape, frozen=True):
 
     metadata: WireMeta
     spec: PolicySpec | None = None
+
+
+class LeaseSpec(Shape, frozen=True):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: datetime | None = None
+    renew_time: datetime | None = None
+    lease_transitions: int | None = None
+
+
+class WireLease(Shape, frozen=True):
+    """coordination.k8s.io/v1 Lease."""
+
+    metadata: WireMeta
+    spec: LeaseSpec | None = None
 
 
 class AnyMeta(Shape, frozen=True):

@@ -23,7 +23,7 @@ from kube.errors import KubeError
 from kube.objects import Pod
 from kube.reflector import Reflector
 from kube.resources import NODES, PODS
-from node_agent import inspection
+from node_agent import inspection, sysctl
 from node_agent.access import CertificateWatch
 from node_agent.attach import Attacher, NodeNetwork, Surroundings
 from node_agent.bridge import NodeBridge
@@ -199,6 +199,7 @@ def main() -> None:
     memory.calm_collector()
     memory.share_heap()
     try:
+        sysctl.use(chosen.proc_sys)
         agent = Agent(chosen)
     except (OSError, KubeError, ValueError) as e:
         # What the settings name cannot be had: a socket, a kubeconfig.

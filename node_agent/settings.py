@@ -76,6 +76,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=576, le=65535)] | None,
         Meta(description="MTU of pods. Without it: the uplink's, less the tunnel's overhead."),
     ] = None
+    proc_sys: Annotated[
+        Path,
+        Meta(description="Where the kernel's settings are. In a container, where the host's /proc/sys is mounted."),
+    ] = Path("/proc/sys")
     leftover_seconds: Annotated[
         Annotated[int, Meta(ge=1)],
         Meta(description="After how long the agent removes what no DEL has: ports whose device or pod is gone."),

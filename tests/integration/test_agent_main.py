@@ -65,6 +65,7 @@ def start(tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]:
         ({"controllers": "127.0.0.1"}, "controllers: '127.0.0.1' is no OpenFlow target"),
         ({"health-address": "9443"}, "address '9443': give HOST:PORT"),
         ({"health-address": "192.0.2.1:9443"}, "health address 192.0.2.1:9443"),
+        ({"proc-sys": "/none-such"}, "proc-sys /none-such: there is no /none-such/net; mount the host's"),
         ({"cni-socket": "/proc/none/cni.sock"}, "cannot listen on cni-socket /proc/none/cni.sock"),
     ],
 )
