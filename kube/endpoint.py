@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 from urllib3.connection import HTTPConnection
 
 from kube.errors import ConfigError
@@ -76,6 +78,7 @@ def in_cluster(account: Path = _ACCOUNT, environ: Mapping[str, str] = os.environ
         if not path.is_file():
             raise ConfigError(f"{path} is missing: the pod needs automountServiceAccountToken: true")
     pool = urllib3.PoolManager(ca_certs=str(authority), cert_reqs="CERT_REQUIRED", **_POOL)
+    _accept_usual_certificates(pool)
     bracketed = f"[{host}]" if ":" in host else host
     return Endpoint(f"https://{bracketed}:{port}", pool, lambda: _bearer(token))
 
@@ -106,7 +109,19 @@ def from_kubeconfig(path: str | None = None, context: str | None = None) -> Endp
         raise ConfigError(f"{where}: {_told(error)}") from error
     settings.socket_options, settings.connection_pool_maxsize = _SOCKET_OPTIONS, _POOL_SIZE
     pool: urllib3.PoolManager = RESTClientObject(settings).pool_manager
+    _accept_usual_certificates(pool)
     return Endpoint(settings.host.rstrip("/"), pool, official)
+
+
+def _accept_usual_certificates(pool: urllib3.PoolManager) -> None:
+    """Verify as OpenSSL does by itself, which is how kubectl's and kubelets' library does too.
+
+    From Python 3.13 on, certificates must keep to RFC 5280 to the letter (VERIFY_X509_STRICT); those that many
+    clusters were set up with do not: their authority has no key usage, or their server's does not name its authority.
+    """
+    context = create_urllib3_context(cert_reqs=resolve_cert_reqs(pool.connection_pool_kw.get("cert_reqs")))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    pool.connection_pool_kw["ssl_context"] = context
 
 
 def _told(error: Exception) -> str:
