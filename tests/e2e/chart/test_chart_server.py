@@ -93,13 +93,23 @@ def test_what_template_prints_has_nothing_twice() -> None:
         assert len(set(names)) == len(names)
 
 
+def test_who_installs_it_is_told_what_to_do_next(ready: ApiServer) -> None:
+    _, _, notes = installing(ready).partition("NOTES:")
+    commands = [line.strip() for line in notes.splitlines() if line.strip().startswith("kubectl ")]
+    assert commands == [
+        f"kubectl --namespace {NAMESPACE} rollout status daemonset/weft-agent",
+        "kubectl get nodes",
+        f"kubectl --namespace {NAMESPACE} exec daemonset/weft-agent --container weft-agent -- weftctl flows",
+    ]
+
+
 def test_the_family_of_the_nodes_is_seen_in_the_cluster(ready: ApiServer, tmp_path: Path) -> None:
-    assert "--advertise=ssl:$(POD_IP):6653" in advertised(ready)
+    assert "--advertise=ssl:$(POD_IP):6653" in installing(ready)
     with running(tmp_path, services="fd00:96::/112", advertised="fd00::1") as of_ipv6:
-        assert "--advertise=ssl:[$(POD_IP)]:6653" in advertised(of_ipv6)
+        assert "--advertise=ssl:[$(POD_IP)]:6653" in installing(of_ipv6)
 
 
-def advertised(api: ApiServer) -> str:
+def installing(api: ApiServer) -> str:
     """What helm would install."""
     done = Release(api).tried("install", "weft", str(CHART), "--dry-run=server")
     assert done.returncode == 0, done.stderr
