@@ -31,7 +31,7 @@ A value is given with `--set KEY=VALUE`, `--set-file KEY=FILE` for the contents 
 anything changes.
 """
 
-Path_ = tuple[str, ...]
+Keys = tuple[str, ...]
 Schema = Mapping[str, Any]
 
 
@@ -39,7 +39,7 @@ Schema = Mapping[str, Any]
 class Value:
     """A value or a group of them. `default` is what values.yaml has; `comment` what it says above it, as one line."""
 
-    path: Path_
+    path: Keys
     comment: str
     default: Any
 
@@ -83,7 +83,7 @@ def allowed(schema: Schema, node: Schema) -> str:
     return "text"
 
 
-def schema_of(schema: Schema, path: Path_) -> Schema:
+def schema_of(schema: Schema, path: Keys) -> Schema:
     """The part of the schema that a value is held to. KeyError: there is none."""
     node = schema
     for name in path:
@@ -111,7 +111,7 @@ def main() -> None:
         raise SystemExit(f"{PAGE} is stale: run `python -m cli.values_page > docs/values.md`")
 
 
-def _commented(text: str) -> Iterator[tuple[Path_, str]]:
+def _commented(text: str) -> Iterator[tuple[Keys, str]]:
     """The keys of a YAML file with what is said right above each. A list's members have no keys."""
     above: list[str] = []
     open_keys: list[tuple[int, str]] = []
@@ -159,7 +159,7 @@ def _resolved(schema: Schema, node: Schema) -> Schema:
     return node if reference is None else _at(schema, tuple(reference.removeprefix("#/").split("/")))
 
 
-def _at(tree: Any, path: Path_) -> Any:
+def _at(tree: Any, path: Keys) -> Any:
     for name in path:
         tree = tree[name]
     return tree

@@ -99,11 +99,16 @@ class ApiServer:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[ApiServer]:
-    """An API server that keeps all it has in `directory`, until the end of the block."""
+def running(directory: Path, services: str = "10.96.0.0/16", advertised: str = "127.0.0.1") -> Iterator[ApiServer]:
+    """An API server that keeps all it has in `directory`, until the end of the block.
+
+    `services` is the range of Services' addresses, `advertised` an address of the same family, which nobody needs to
+    reach.
+    """
     with ExitStack() as stack:
         etcd = _etcd(stack, directory)
-        server = _apiserver(stack, directory, etcd)
+        addresses = {"service-cluster-ip-range": services, "advertise-address": advertised}
+        server = _apiserver(stack, directory, {"etcd-servers": etcd, **addresses})
         _until_ready(server)
         yield server
 
@@ -131,19 +136,17 @@ def _etcd(stack: ExitStack, directory: Path) -> str:
     return client
 
 
-def _apiserver(stack: ExitStack, directory: Path, etcd: str) -> ApiServer:
+def _apiserver(stack: ExitStack, directory: Path, chosen: Mapping[str, object]) -> ApiServer:
     key, tokens, port, token = directory / "accounts.key", directory / "tokens.csv", free_port(), secrets.token_hex()
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=WAIT)
     tokens.write_text(f"{token},admin,admin,system:masters\n")
     flags = {
-        "etcd-servers": etcd,
+        **chosen,
         "cert-dir": directory / "certificates",
         "bind-address": "127.0.0.1",
-        "advertise-address": "127.0.0.1",
         "secure-port": port,
         "token-auth-file": tokens,
         "authorization-mode": "Node,RBAC",
-        "service-cluster-ip-range": "10.96.0.0/16",
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-key-file": key,
         "service-account-signing-key-file": key,
@@ -187,7 +190,6 @@ def _kubeconfig(port: int, token: str, authority: Path) -> Obj:
 
 
 def _until_ready(server: ApiServer) -> None:
-    """When the API and its first objects (the roles of RBAC, the namespace `default`) are there."""
     deadline = time.monotonic() + WAIT
     while not _ready(server):
         log = server.directory / "kube-apiserver.log"
@@ -196,8 +198,9 @@ def _until_ready(server: ApiServer) -> None:
 
 
 def _ready(server: ApiServer) -> bool:
-    """Whether all is there that it makes at its start; its namespaces are the last."""
+    """Whether all is there that it makes at its start."""
+    made = ("/api/v1/namespaces/default", "/api/v1/namespaces/default/services/kubernetes")
     try:
-        return server.request("GET", "/api/v1/namespaces/default").status == 200
+        return all(server.request("GET", path).status == 200 for path in made)
     except OSError:  # nobody listens, or the certificate is not made yet
         return False

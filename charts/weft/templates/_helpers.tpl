@@ -80,3 +80,8 @@ generated is not known when an upgrade leaves it as it is. */}}
 {{- define "weft.agentTLSDir" -}}
 {{- ternary .Values.ovs.host.tlsDir "/etc/weft/tls" (eq .Values.ovs.placement "host") }}
 {{- end }}
+
+{{/* Whether helm talks to a cluster: every cluster has this namespace, and helm template sees none. */}}
+{{- define "weft.inCluster" -}}
+{{- if lookup "v1" "Namespace" "" "default" }}yes{{ end }}
+{{- end }}

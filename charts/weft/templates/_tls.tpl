@@ -15,7 +15,7 @@ annotations:
   weft.dev/renewal: {{ .wish | quote }}
 {{- end }}
 
-{{/* Refuses to take, and one day to delete, a Secret that somebody else has made: (dict "secret" … "root" $). */}}
+{{/* Refuses to take, and one day to delete, a Secret that somebody else has made: (dict "secret" …). */}}
 {{- define "weft.checkGenerated" -}}
 {{- if and .secret (not (dig "metadata" "annotations" "weft.dev/expires" "" .secret)) -}}
 {{- $name := .secret.metadata.name -}}

@@ -210,18 +210,19 @@ def test_those_that_an_uninstall_has_left_are_used_again(api: ApiServer) -> None
         assert kept(api) == before
 
 
-def test_a_secret_that_is_somebody_else_s_is_neither_used_nor_deleted(api: ApiServer) -> None:
+@pytest.mark.parametrize("name", [CA, AGENT])
+def test_a_secret_that_is_somebody_else_s_is_neither_used_nor_deleted(api: ApiServer, name: str) -> None:
     release = Release(api)
     api.kubectl("create", "namespace", NAMESPACE)
-    made = api.kubectl("create", "secret", "generic", AGENT, "--from-literal=tls.crt=x", f"--namespace={NAMESPACE}")
+    made = api.kubectl("create", "secret", "generic", name, "--from-literal=tls.crt=x", f"--namespace={NAMESPACE}")
     assert made.returncode == 0, made.stderr
     try:
         done = release.tried("install", "weft", str(CHART), "--wait=hookOnly")
         assert done.returncode != 0
-        assert f"the Secret {AGENT} is there, and this chart has not made it" in done.stderr
-        assert api.get(f"{SECRETS}/{AGENT}")["data"] == {"tls.crt": "eA=="}
+        assert f"the Secret {name} is there, and this chart has not made it" in done.stderr
+        assert api.get(f"{SECRETS}/{name}")["data"] == {"tls.crt": "eA=="}
     finally:
-        delete(api, AGENT)
+        delete(api, name)
 
 
 def test_certificates_that_are_given_are_used_and_go_with_the_release(api: ApiServer) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
-from apiserver_fixture import ApiServer, Obj
-from chart_fixture import CASES, CHART, NAMESPACE, case_names, helm, installed, rendered, template
+from apiserver_fixture import ApiServer, Obj, running
+from chart_fixture import CASES, CHART, NAMESPACE, Release, case_names, helm, installed, rendered, template
 
 # A controller makes the account elsewhere.
 _NAMESPACE = f"""
@@ -82,6 +84,36 @@ def test_every_pod_of_an_installed_chart_is_one_that_the_server_takes(ready: Api
         for pod in pods(case):
             done = ready.kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(pod))
             assert done.returncode == 0, done.stderr
+
+
+def test_what_template_prints_has_nothing_twice() -> None:
+    """kubectl would apply one after the other."""
+    for case in case_names():
+        names = [(each["kind"], each["metadata"]["name"]) for each in rendered(case)]
+        assert len(set(names)) == len(names)
+
+
+def test_who_installs_it_is_told_what_to_do_next(ready: ApiServer) -> None:
+    _, _, notes = installing(ready).partition("NOTES:")
+    commands = [line.strip() for line in notes.splitlines() if line.strip().startswith("kubectl ")]
+    assert commands == [
+        f"kubectl --namespace {NAMESPACE} rollout status daemonset/weft-agent",
+        "kubectl get nodes",
+        f"kubectl --namespace {NAMESPACE} exec daemonset/weft-agent --container weft-agent -- weftctl flows",
+    ]
+
+
+def test_the_family_of_the_nodes_is_seen_in_the_cluster(ready: ApiServer, tmp_path: Path) -> None:
+    assert "--advertise=ssl:$(POD_IP):6653" in installing(ready)
+    with running(tmp_path, services="fd00:96::/112", advertised="fd00::1") as of_ipv6:
+        assert "--advertise=ssl:[$(POD_IP)]:6653" in installing(of_ipv6)
+
+
+def installing(api: ApiServer) -> str:
+    """What helm would install."""
+    done = Release(api).tried("install", "weft", str(CHART), "--dry-run=server")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_kubernetes_that_cannot_hold_agents_to_their_nodes_is_refused() -> None:

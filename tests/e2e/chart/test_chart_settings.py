@@ -50,9 +50,8 @@ def substituted(argument: str, env: dict[str, str]) -> str:
 
 
 def controller(case: str) -> Any:
-    return loaded(
-        ControllerSettings, rendered(case), "Deployment", "weft-controller", POD_NAME="c-1", POD_IP="fd00::7"
-    )
+    pod = {"POD_NAME": "weft-controller-1", "POD_IP": "fd00::7" if case == "ipv6" else "192.0.2.7"}
+    return loaded(ControllerSettings, rendered(case), "Deployment", "weft-controller", **pod)
 
 
 def agent(case: str) -> Any:
