@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -334,3 +335,26 @@ def shown(ovs: PrivateOvs, pki: Pki) -> bytes | None:
     """The certificate that a peer is shown; the peer leaves again."""
     with reach(ovs) as raw, context(pki.agent, pki).wrap_socket(raw) as peer:
         return peer.getpeercert(binary_form=True)
+
+
+def test_a_switch_takes_a_certificate_that_was_replaced_in_place(
+    bridge: PrivateOvs, open_channel: Channel, pki: Pki, tmp_path: Path
+) -> None:
+    show(bridge, pki.expired.put(tmp_path / "tls"))
+    connect(bridge, TARGET)
+    assert open_channel.next("refused")["reason"] == "expired"
+    pki.agent.put(tmp_path / "tls")
+    assert connected_after_refusals(open_channel, "expired") == DPID
+
+
+def test_while_an_authority_is_replaced_both_count(bridge: PrivateOvs, pki: Pki, tmp_path: Path) -> None:
+    both = tmp_path / "ca.crt"
+    both.write_text(pki.other.certificate.read_text() + pki.authority.certificate.read_text())
+    old, new = (replace(each.issue("weft-agent"), ca=both) for each in (pki.authority, pki.other))
+    with channel(TARGET, netns=bridge.netns, tls=replace(pki.controller, ca=both)) as listening:
+        for number, agent in enumerate((old, new)):
+            show(bridge, agent)
+            connect(bridge, TARGET)
+            listening.next("connected", number)
+            bridge.vsctl("del-controller", BRIDGE)
+            listening.next("gone", number)

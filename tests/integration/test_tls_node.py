@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +73,93 @@ def test_when_the_certificates_expire_is_measured(made: World, controller: Runni
 def test_rows_that_are_removed_by_hand_come_back_and_pods_are_attached(made: World, agent: Running) -> None:
     made.ovs.vsctl("del-ssl", "--", "del-manager")
     until(lambda: made.ovs.vsctl("get-manager").split() == [made.manager], "the Manager")
-    until(lambda: str(made.pki.authority.certificate.name) and "Private key" in made.ovs.vsctl("get-ssl"), "SSL")
+    assert "Private key" in made.ovs.vsctl("get-ssl")
     with made.attached("second"):
         pass
+
+
+# Who comes to the database.
+
+
+def reach(made: World) -> socket.socket:
+    """A connection to the database, from the controller's side."""
+    connection = made.control.run(lambda: socket.create_connection((AT_NODE[4], OVSDB_PORT), WAIT))
+    connection.settimeout(WAIT)
+    return connection
+
+
+def context(made: World, shown: Certified | None) -> ssl.SSLContext:
+    wanted = ssl.create_default_context(cafile=str(made.pki.authority.certificate))
+    wanted.check_hostname = False
+    if shown is not None:
+        wanted.load_cert_chain(shown.certificate, shown.key)
+    return wanted
+
+
+def listed(made: World, shown: Certified | None) -> list[str]:
+    """The databases, asked over TLS. ssl.SSLError or ConnectionError: refused."""
+    with reach(made) as raw, context(made, shown).wrap_socket(raw) as peer:
+        peer.sendall(b'{"id":0,"method":"list_dbs","params":[]}')
+        answer = peer.recv(65536)
+    if not answer:
+        raise ConnectionError("hung up")
+    names: list[str] = json.loads(answer)["result"]
+    return names
+
+
+@pytest.mark.parametrize("shown", ["none", "expired", "of another authority"])
+def test_a_client_of_the_database_without_a_right_certificate_is_refused(
+    made: World, agent: Running, shown: str
+) -> None:
+    wrong = {"none": None, "expired": made.pki.expired, "of another authority": made.pki.stranger}[shown]
+    assert "Open_vSwitch" in listed(made, made.pki.controller)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        listed(made, wrong)
+
+
+def test_a_client_of_the_database_without_tls_gets_nothing(made: World, agent: Running) -> None:
+    with reach(made) as peer:
+        peer.sendall(b'{"id":0,"method":"list_dbs","params":[]}')
+        assert b"Open_vSwitch" not in ended(peer)
+
+
+def ended(peer: socket.socket) -> bytes:
+    """All that the peer sends until it hangs up."""
+    said = b""
+    try:
+        while chunk := peer.recv(65536):
+            said += chunk
+    except ConnectionError:
+        pass
+    return said
+
+
+# Files that are replaced.
+
+
+def shown_by_database(made: World) -> bytes | None:
+    with reach(made) as raw, context(made, made.pki.controller).wrap_socket(raw) as peer:
+        return peer.getpeercert(binary_form=True)
+
+
+def test_open_vswitch_takes_a_certificate_that_was_replaced_in_place(
+    made: World, agent: Running, mounted: Certified
+) -> None:
+    renewed = made.pki.authority.issue("weft-agent")
+    renewed.put(mounted.ca.parent)
+    expected = ssl.PEM_cert_to_DER_cert(renewed.certificate.read_text())
+    until(lambda: shown_by_database(made) == expected, "the new certificate")
+    with made.attached("third"):
+        pass
+
+
+def test_files_that_are_gone_are_told_and_what_is_connected_stays(
+    made: World, agent: Running, mounted: Certified
+) -> None:
+    mounted.key.unlink()
+    until(lambda: "tls-key" in agent.get("/readyz")[1], "the missing key to be told")
+    assert agent.get("/readyz")[0] == 503
+    with made.attached("fourth"):
+        pass
+    made.pki.agent.put(mounted.ca.parent)
+    until(lambda: agent.get("/readyz")[0] == 200, "a node that is ready")

@@ -72,29 +72,29 @@ def switch_refused(made: World, controller: Running, target: str, reason: str) -
     return line
 
 
-def test_a_switch_with_an_expired_certificate(made: World, controller: Running) -> None:
+def test_a_switch_with_an_expired_certificate_is_refused(made: World, controller: Running) -> None:
     show(made, made.pki.expired)
     line = switch_refused(made, controller, made.openflow, "expired")
     assert "certificate has expired" in str(line["why"])
 
 
-def test_a_switch_with_a_certificate_of_another_authority(made: World, controller: Running) -> None:
+def test_a_switch_with_a_certificate_of_another_authority_is_refused(made: World, controller: Running) -> None:
     show(made, made.pki.stranger)
     switch_refused(made, controller, made.openflow, "unknown-ca")
 
 
-def test_a_switch_with_another_name(made: World, controller: Running) -> None:
+def test_a_switch_with_another_name_is_refused(made: World, controller: Running) -> None:
     show(made, made.pki.misnamed)
     line = switch_refused(made, controller, made.openflow, "wrong-name")
     assert "weft-nobody" in str(line["why"])
 
 
-def test_a_switch_with_the_controllers_own_certificate(made: World, controller: Running) -> None:
+def test_a_switch_with_the_controllers_own_certificate_is_refused(made: World, controller: Running) -> None:
     show(made, made.pki.controller)
     switch_refused(made, controller, made.openflow, "wrong-name")
 
 
-def test_a_switch_without_tls(made: World, controller: Running) -> None:
+def test_a_switch_without_tls_is_refused(made: World, controller: Running) -> None:
     switch_refused(made, controller, f"tcp:{CONTROL[4]}:{OPENFLOW_PORT}", "not-tls")
 
 
@@ -126,7 +126,7 @@ def without_certificate(made: World) -> ssl.SSLContext:
     return context
 
 
-def test_a_peer_without_a_certificate(made: World, controller: Running) -> None:
+def test_a_peer_without_a_certificate_is_refused(made: World, controller: Running) -> None:
     before = count(controller, "openflow", "no-certificate")
     with (
         reach(made, CONTROL[4], OPENFLOW_PORT) as raw,
@@ -137,7 +137,7 @@ def test_a_peer_without_a_certificate(made: World, controller: Running) -> None:
     refused(controller, "openflow", "no-certificate", before)
 
 
-def test_a_peer_that_is_silent(made: World, controller: Running) -> None:
+def test_a_peer_that_is_silent_is_refused(made: World, controller: Running) -> None:
     before = count(controller, "openflow", "timeout")
     with reach(made, CONTROL[4], OPENFLOW_PORT) as peer:
         hear(peer)
@@ -148,7 +148,7 @@ def test_a_peer_that_is_silent(made: World, controller: Running) -> None:
 
 
 @pytest.mark.parametrize("reason", ["expired", "unknown-ca", "wrong-name"])
-def test_a_database_with_a_wrong_certificate(made: World, controller: Running, reason: str) -> None:
+def test_a_database_with_a_wrong_certificate_is_refused(made: World, controller: Running, reason: str) -> None:
     shown = {"expired": made.pki.expired, "unknown-ca": made.pki.stranger, "wrong-name": made.pki.misnamed}[reason]
     before = count(controller, "ovsdb", reason)
     show(made, shown)
@@ -161,7 +161,7 @@ def test_a_database_with_a_wrong_certificate(made: World, controller: Running, r
     assert made.ovs.vsctl("get", "Manager", made.manager, "is_connected").strip() == "false"
 
 
-def test_a_database_that_does_not_accept_our_certificate(made: World, controller: Running) -> None:
+def test_a_database_that_does_not_accept_our_certificate_is_counted(made: World, controller: Running) -> None:
     before = count(controller, "ovsdb", "refused-us")
     agent = made.pki.agent
     show(made, Certified(made.pki.other.certificate, agent.certificate, agent.key))
@@ -170,8 +170,7 @@ def test_a_database_that_does_not_accept_our_certificate(made: World, controller
     refused(controller, "ovsdb", "refused-us", before)
 
 
-def test_a_database_without_tls_elsewhere(made: World, controller: Running) -> None:
-    """It is not even called."""
+def test_a_database_without_tls_elsewhere_is_not_called(made: World, controller: Running) -> None:
     made.ovs.vsctl("set-manager", f"ptcp:{OVSDB_PORT}:{AT_NODE[4]}")
     say(made, f"tcp:{AT_NODE[4]}:{OVSDB_PORT}")
     problem = controller.wait_logged("problem", reason="DatabaseUnusable")
