@@ -55,7 +55,7 @@ def show(ovs: PrivateOvs, certified: Certified) -> None:
 @pytest.fixture
 def open_channel(bridge: PrivateOvs, pki: Pki) -> Iterator[Channel]:
     """A listener that nobody has connected to, and that does not wait long for anybody."""
-    with channel(TARGET, netns=bridge.netns, tls=pki.controller, echo_interval=ECHO, tls_seconds=1) as made:
+    with channel(TARGET, netns=bridge.netns, tls=pki.controller, echo_interval=ECHO, tls_seconds=2) as made:
         yield made
 
 
@@ -213,13 +213,16 @@ def test_a_peer_without_a_certificate_is_refused(bridge: PrivateOvs, listening: 
     assert listening.apply(0, add=GOOD) == []
 
 
-def test_a_peer_that_is_silent_holds_up_nobody_and_is_given_up(bridge: PrivateOvs, open_channel: Channel) -> None:
-    with reach(bridge) as silent:
+def test_a_peer_that_is_silent_holds_up_nobody_and_is_given_up(bridge: PrivateOvs, pki: Pki) -> None:
+    with (
+        channel(TARGET, netns=bridge.netns, tls=pki.controller, tls_seconds=8) as listening,
+        reach(bridge) as silent,
+    ):
         connect(bridge, TARGET)
-        open_channel.next("connected", 0)
-        assert open_channel.apply(0, add=GOOD) == []
+        listening.next("connected", 0)
+        assert listening.apply(0, add=GOOD) == []
         read_to_the_end(silent)
-    assert open_channel.next("refused")["reason"] == "timeout"
+        assert listening.next("refused")["reason"] == "timeout"
 
 
 def drip(peer: socket.socket) -> None:
