@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from netns_fixture import Namespace, link, namespaces
 from ovs_fixture import PrivateOvs, private_ovs
 
@@ -37,21 +38,23 @@ Obj = dict[str, Any]
 class Host:
     """One node: `keep` is one round of the agent's keeping, from an agent that `restart_agent` makes anew."""
 
-    def __init__(self, ovs: PrivateOvs, loop: OvsdbLoop) -> None:
+    def __init__(self, ovs: PrivateOvs, loop: OvsdbLoop, settings: Mapping[str, Any]) -> None:
         self.ovs = ovs
         self.space = Namespace(ovs.netns)
-        self.settings = AgentSettings(
-            node_name="n1", api_server="http://127.0.0.1:1", ovsdb=ovs.remote, datapath_type="netdev",
-            transport_interface="eth1", controllers=("tcp:127.0.0.1:6653",),
-        )  # fmt: skip
+        usual = {
+            "node_name": "n1", "api_server": "http://127.0.0.1:1", "ovsdb": ovs.remote, "datapath_type": "netdev",
+            "transport_interface": "eth1", "controllers": ("tcp:127.0.0.1:6653",),
+        }  # fmt: skip
+        self.settings = AgentSettings(**usual | settings)
         self.annotations: dict[str, str] = {}
         self.api_is_up = True
         self._loop = loop
         self._now = 0.0
         self.restart_agent()
 
-    def restart_agent(self) -> None:
-        """What was in memory is lost, as with kill -9."""
+    def restart_agent(self, **settings: Any) -> None:
+        """What was in memory is lost, as with kill -9. These settings are others then."""
+        self.settings = replace(self.settings, **settings)
         self.bridge = NodeBridge(self._loop.session(self.ovs.remote, OWN), "br-int")
         self.bridge.start()
         self.keeper = Keeper(self.settings, self.bridge, self._annotate, lambda networks, held: None)
@@ -139,8 +142,9 @@ def _named(value: Any, ports: Mapping[str, str]) -> Any:
 
 
 @contextmanager
-def host(tmp_path: Path) -> Iterator[Host]:
-    """A node with an uplink that has an address of each family and a route; nothing was kept yet."""
+def host(tmp_path: Path, **settings: Any) -> Iterator[Host]:
+    """A node with an uplink that has an address of each family and a route; nothing was kept yet. Settings beside the
+    usual ones may be given."""
     with private_ovs(tmp_path) as ovs, namespaces("outside") as (outside,), OvsdbLoop() as loop:
         node = Namespace(ovs.netns)
         link(node, "eth1", outside, "uplink")
@@ -148,4 +152,4 @@ def host(tmp_path: Path) -> Iterator[Host]:
         node.ip("addr add 2001:db8::1/64 dev eth1 nodad")
         node.ip(f"route add {ROUTE} via 192.0.2.2")
         outside.ip("addr add 192.0.2.2/24 dev uplink")
-        yield Host(ovs, loop)
+        yield Host(ovs, loop, settings)

@@ -105,6 +105,13 @@ def test_help_says_what_it_is_and_lists_every_setting() -> None:
         (["--config=/nowhere/weft.yaml"], "/nowhere/weft.yaml"),
         (["--openflow-listen=udp:1.2.3.4:1"], "udp:1.2.3.4:1"),
         (["--openflow-listen=tcp:0.0.0.0:6653"], "loopback"),
+        (["--openflow-listen=tcp:127.0.0.1.example.com:6653"], "is no IP address"),
+        (["--openflow-listen=ssl:0.0.0.0:6653"], "ssl: needs the settings tls-ca, tls-certificate and tls-key"),
+        (["--tls-ca=/x", "--tls-key=/x"], "tls-ca, tls-key without tls-certificate: give all three, or none"),
+        (
+            ["--api-server=http://127.0.0.1:1", "--tls-ca=/x", "--tls-certificate=/x", "--tls-key=/nowhere/tls.key"],
+            "tls-key /nowhere/tls.key: No such file or directory",
+        ),
         (["--api-server=http://127.0.0.1:1", "--kubeconfig=x"], "exclude each other"),
         (["--kubeconfig=/nowhere/config"], "/nowhere/config"),
         (["--api-server=http://127.0.0.1:1", "--openflow-listen=unix:/nowhere/of.sock"], "unix:/nowhere/of.sock"),

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def show(ovs: PrivateOvs, certified: Certified) -> None:
 @pytest.fixture
 def open_channel(bridge: PrivateOvs, pki: Pki) -> Iterator[Channel]:
     """A listener that nobody has connected to, and that does not wait long for anybody."""
-    with channel(TARGET, netns=bridge.netns, tls=pki.controller, echo_interval=ECHO, tls_seconds=1) as made:
+    with channel(TARGET, netns=bridge.netns, tls=pki.controller, echo_interval=ECHO, tls_seconds=2) as made:
         yield made
 
 
@@ -212,13 +213,16 @@ def test_a_peer_without_a_certificate_is_refused(bridge: PrivateOvs, listening: 
     assert listening.apply(0, add=GOOD) == []
 
 
-def test_a_peer_that_is_silent_holds_up_nobody_and_is_given_up(bridge: PrivateOvs, open_channel: Channel) -> None:
-    with reach(bridge) as silent:
+def test_a_peer_that_is_silent_holds_up_nobody_and_is_given_up(bridge: PrivateOvs, pki: Pki) -> None:
+    with (
+        channel(TARGET, netns=bridge.netns, tls=pki.controller, tls_seconds=8) as listening,
+        reach(bridge) as silent,
+    ):
         connect(bridge, TARGET)
-        open_channel.next("connected", 0)
-        assert open_channel.apply(0, add=GOOD) == []
+        listening.next("connected", 0)
+        assert listening.apply(0, add=GOOD) == []
         read_to_the_end(silent)
-    assert open_channel.next("refused")["reason"] == "timeout"
+        assert listening.next("refused")["reason"] == "timeout"
 
 
 def drip(peer: socket.socket) -> None:
@@ -334,3 +338,26 @@ def shown(ovs: PrivateOvs, pki: Pki) -> bytes | None:
     """The certificate that a peer is shown; the peer leaves again."""
     with reach(ovs) as raw, context(pki.agent, pki).wrap_socket(raw) as peer:
         return peer.getpeercert(binary_form=True)
+
+
+def test_a_switch_takes_a_certificate_that_was_replaced_in_place(
+    bridge: PrivateOvs, open_channel: Channel, pki: Pki, tmp_path: Path
+) -> None:
+    show(bridge, pki.expired.put(tmp_path / "tls"))
+    connect(bridge, TARGET)
+    assert open_channel.next("refused")["reason"] == "expired"
+    pki.agent.put(tmp_path / "tls")
+    assert connected_after_refusals(open_channel, "expired") == DPID
+
+
+def test_while_an_authority_is_replaced_both_count(bridge: PrivateOvs, pki: Pki, tmp_path: Path) -> None:
+    both = tmp_path / "ca.crt"
+    both.write_text(pki.other.certificate.read_text() + pki.authority.certificate.read_text())
+    old, new = (replace(each.issue("weft-agent"), ca=both) for each in (pki.authority, pki.other))
+    with channel(TARGET, netns=bridge.netns, tls=replace(pki.controller, ca=both)) as listening:
+        for number, agent in enumerate((old, new)):
+            show(bridge, agent)
+            connect(bridge, TARGET)
+            listening.next("connected", number)
+            bridge.vsctl("del-controller", BRIDGE)
+            listening.next("gone", number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,53 +70,96 @@ def test_when_the_certificates_expire_is_measured(made: World, controller: Runni
         assert running.metrics()["weft_tls_certificate_expires_seconds",] == examine(files).not_after
 
 
-# The rows.
+def test_rows_that_are_removed_by_hand_come_back_and_pods_are_attached(made: World, agent: Running) -> None:
+    made.ovs.vsctl("del-ssl", "--", "del-manager")
+    until(lambda: made.ovs.vsctl("get-manager").split() == [made.manager], "the Manager")
+    assert "Private key" in made.ovs.vsctl("get-ssl")
+    with made.attached("second"):
+        pass
 
 
-def rows(made: World) -> list[object]:
-    """SSL and Manager rows, less what Open vSwitch writes."""
-    wanted = {
-        "SSL": "private_key,certificate,ca_cert,bootstrap_ca_cert,external_ids",
-        "Manager": "target,external_ids",
-    }
-    return [
-        json.loads(made.ovs.vsctl("--format=json", f"--columns={columns}", "list", table))["data"]
-        for table, columns in wanted.items()
-    ]
+# Who comes to the database.
 
 
-def test_open_vswitch_shows_what_the_settings_name(made: World, agent: Running, mounted: Certified) -> None:
-    told = made.ovs.vsctl("get-ssl")
-    for path in (mounted.key, mounted.certificate, mounted.ca):
-        assert str(path) in told
-    assert "Bootstrap: false" in told
+def reach(made: World) -> socket.socket:
+    """A connection to the database, from the controller's side."""
+    connection = made.control.run(lambda: socket.create_connection((AT_NODE[4], OVSDB_PORT), WAIT))
+    connection.settimeout(WAIT)
+    return connection
 
 
-DAMAGES: dict[str, Callable[[World], object]] = {
-    "no SSL row": lambda made: made.ovs.vsctl("del-ssl"),
-    "other files": lambda made: made.ovs.vsctl("set-ssl", "/x", "/y", "/z"),
-    "an authority from the first who comes": lambda made: made.ovs.vsctl("set", "SSL", ".", "bootstrap_ca_cert=true"),
-    "no Manager": lambda made: made.ovs.vsctl("del-manager"),
-    "another Manager in its place": lambda made: made.ovs.vsctl("set-manager", f"pssl:6641:{AT_NODE[4]}"),
-    "a Manager at another port": lambda made: made.ovs.vsctl("set", "Manager", ".", 'target="pssl:6642"'),
-    "its mark": lambda made: made.ovs.vsctl("clear", "Manager", ".", "external_ids"),
-}
+def context(made: World, shown: Certified | None) -> ssl.SSLContext:
+    wanted = ssl.create_default_context(cafile=str(made.pki.authority.certificate))
+    wanted.check_hostname = False
+    if shown is not None:
+        wanted.load_cert_chain(shown.certificate, shown.key)
+    return wanted
 
 
-@pytest.mark.parametrize("what", DAMAGES)
-def test_what_is_changed_by_hand_comes_back_and_pods_are_attached(made: World, agent: Running, what: str) -> None:
-    before = rows(made)
-    DAMAGES[what](made)
-    assert rows(made) != before
+def listed(made: World, shown: Certified | None) -> list[str]:
+    """The databases, asked over TLS. ssl.SSLError or ConnectionError: refused."""
+    with reach(made) as raw, context(made, shown).wrap_socket(raw) as peer:
+        peer.sendall(b'{"id":0,"method":"list_dbs","params":[]}')
+        answer = peer.recv(65536)
+    if not answer:
+        raise ConnectionError("hung up")
+    names: list[str] = json.loads(answer)["result"]
+    return names
+
+
+@pytest.mark.parametrize("shown", ["none", "expired", "of another authority"])
+def test_a_client_of_the_database_without_a_right_certificate_is_refused(
+    made: World, agent: Running, shown: str
+) -> None:
+    wrong = {"none": None, "expired": made.pki.expired, "of another authority": made.pki.stranger}[shown]
+    assert "Open_vSwitch" in listed(made, made.pki.controller)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        listed(made, wrong)
+
+
+def test_a_client_of_the_database_without_tls_gets_nothing(made: World, agent: Running) -> None:
+    with reach(made) as peer:
+        peer.sendall(b'{"id":0,"method":"list_dbs","params":[]}')
+        assert b"Open_vSwitch" not in ended(peer)
+
+
+def ended(peer: socket.socket) -> bytes:
+    """All that the peer sends until it hangs up."""
+    said = b""
     try:
-        until(lambda: restored(made, before), f"the rows {before}, not {rows(made)}")
-    finally:
-        for target in made.ovs.vsctl("get-manager").split():
-            if target != made.manager:
-                made.ovs.vsctl("--if-exists", "destroy", "Manager", target)
+        while chunk := peer.recv(65536):
+            said += chunk
+    except ConnectionError:
+        pass
+    return said
 
 
-def restored(made: World, before: list[object]) -> bool:
-    """Whether the rows are as before, but for Managers of others."""
-    ssl_row, managers = rows(made)
-    return ssl_row == before[0] and all(each in managers for each in before[1])
+# Files that are replaced.
+
+
+def shown_by_database(made: World) -> bytes | None:
+    with reach(made) as raw, context(made, made.pki.controller).wrap_socket(raw) as peer:
+        return peer.getpeercert(binary_form=True)
+
+
+def test_open_vswitch_takes_a_certificate_that_was_replaced_in_place(
+    made: World, agent: Running, mounted: Certified
+) -> None:
+    renewed = made.pki.authority.issue("weft-agent")
+    renewed.put(mounted.ca.parent)
+    expected = ssl.PEM_cert_to_DER_cert(renewed.certificate.read_text())
+    until(lambda: shown_by_database(made) == expected, "the new certificate")
+    with made.attached("third"):
+        pass
+
+
+def test_files_that_are_gone_are_told_and_what_is_connected_stays(
+    made: World, agent: Running, mounted: Certified
+) -> None:
+    mounted.key.unlink()
+    until(lambda: "tls-key" in agent.get("/readyz")[1], "the missing key to be told")
+    assert agent.get("/readyz")[0] == 503
+    with made.attached("fourth"):
+        pass
+    made.pki.agent.put(mounted.ca.parent)
+    until(lambda: agent.get("/readyz")[0] == 200, "a node that is ready")

@@ -109,7 +109,8 @@ class World:
         )
 
     def annotations(self) -> Obj:
-        found: Obj = self.api.get(f"/api/v1/nodes/{NODE}")["metadata"].get("annotations", {})
+        (node,) = self.api.items("/api/v1/nodes")
+        found: Obj = node["metadata"].get("annotations", {})
         return found
 
     @contextmanager

@@ -10,6 +10,10 @@ from daemon.settings import SettingsError, parse
 from node_agent.settings import TUNNEL_PORTS, AgentSettings
 
 MINIMUM = ["--node-name", "n1"]
+TLS = [
+    "--tls-ca", "/etc/weft/tls/ca.crt", "--tls-certificate", "/etc/weft/tls/tls.crt",
+    "--tls-key", "/etc/weft/tls/tls.key",
+]  # fmt: skip
 
 
 def settings(*flags: str, file: str = "") -> AgentSettings:
@@ -39,7 +43,11 @@ def test_a_node_name_is_enough_on_a_node_with_the_kernel_datapath() -> None:
 def test_a_file_and_flags_say_the_same() -> None:
     file = """
         node-name: n1
-        controllers: ["tcp:10.0.0.1:6653", "ssl:10.0.0.2:6653"]
+        controllers: ["tcp:127.0.0.1:6653", "ssl:10.0.0.2:6653"]
+        published-ovsdb: ssl:6640
+        tls-ca: /etc/weft/tls/ca.crt
+        tls-certificate: /etc/weft/tls/tls.crt
+        tls-key: /etc/weft/tls/tls.key
         datapath-type: netdev
         transport-interface: eth1
         tunnel-type: vxlan
@@ -48,7 +56,8 @@ def test_a_file_and_flags_say_the_same() -> None:
         mtu: 1400
     """
     flags = [
-        *MINIMUM, "--controllers", "tcp:10.0.0.1:6653,ssl:10.0.0.2:6653", "--datapath-type", "netdev",
+        *MINIMUM, "--controllers", "tcp:127.0.0.1:6653,ssl:10.0.0.2:6653", "--datapath-type", "netdev",
+        *TLS, "--published-ovsdb", "ssl:6640",
         "--transport-interface", "eth1", "--tunnel-type", "vxlan", "--tunnel-port", "8472", "--tunnel-ip", "fd00::7",
         "--mtu", "1400",
     ]  # fmt: skip
@@ -74,11 +83,27 @@ def test_tunnel_ports_are_those_of_iana() -> None:
         ([*MINIMUM, "--datapath-type", "dpdk"], "--datapath-type: dpdk is not allowed"),
         ([*MINIMUM, "--log-level", "loud"], "--log-level: loud is not allowed"),
         ([*MINIMUM, "--node", "n2"], "unrecognized arguments: --node n2"),
-        ([*MINIMUM, "--controllers", "10.0.0.1"], "controllers: '10.0.0.1' is no OpenFlow target; give unix:PATH"),
+        ([*MINIMUM, "--controllers", "10.0.0.1"], "controllers '10.0.0.1': give unix:PATH"),
+        ([*MINIMUM, "--controllers", "tcp:[::1]:6653,ptcp:6653"], "controllers 'ptcp:6653': give unix:PATH"),
         (
-            [*MINIMUM, "--controllers", "tcp:10.0.0.1:6653,ptcp:6653"],
-            "controllers: 'ptcp:6653' is no OpenFlow target",
+            [*MINIMUM, "--controllers", "tcp:10.0.0.1:6653"],
+            "controllers 'tcp:10.0.0.1:6653': without TLS only loopback addresses are allowed; give ssl:IP:PORT",
         ),
+        (
+            [*MINIMUM, "--controllers", "ssl:10.0.0.1:6653"],
+            "ssl: needs the settings tls-ca, tls-certificate and tls-",
+        ),
+        ([*MINIMUM, *TLS, "--controllers", "ssl:fd00::1:6653"], "an IPv6 address goes in brackets"),
+        ([*MINIMUM, *TLS, "--controllers", "ssl:weft.example:6653"], "'weft.example' is no IP address"),
+        ([*MINIMUM, *TLS, "--controllers", "ssl:10.0.0.1:0"], "a port is 1 to 65535"),
+        ([*MINIMUM, *TLS[:4]], "tls-ca, tls-certificate without tls-key: give all three, or none"),
+        ([*MINIMUM, *TLS[:5], "tls.key"], "tls-key 'tls.key': give an absolute path"),
+        ([*MINIMUM, "--ovsdb", "tcp:10.0.0.1:6640"], "ovsdb 'tcp:10.0.0.1:6640': without TLS only loopback"),
+        ([*MINIMUM, *TLS, "--ovsdb", "ssl:10.0.0.1:6640"], "ovsdb 'ssl:10.0.0.1:6640': the database is on this node"),
+        ([*MINIMUM, "--published-ovsdb", "ssl:6640"], "published-ovsdb 'ssl:6640': ssl: needs the settings tls-ca"),
+        ([*MINIMUM, *TLS, "--published-ovsdb", "ssl:0"], "published-ovsdb 'ssl:0': give ssl:PORT or ssl:IP:PORT"),
+        ([*MINIMUM, *TLS, "--published-ovsdb", "ssl:x:1"], "'x' is no IP address"),
+        ([*MINIMUM, "--published-ovsdb", "tcp:10.0.0.1:6640"], "published-ovsdb 'tcp:10.0.0.1:6640': without TLS"),
     ],
 )
 def test_a_flag_that_cannot_be_used_is_named_with_its_value(flags: list[str], words: str) -> None:
