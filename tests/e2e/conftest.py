@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import images_fixture
 import pytest
+import weft_fixture
 from cluster import cluster as clusters
 from cluster import tools
 from cluster.cluster import Cluster
@@ -42,3 +43,12 @@ def bare(_programs: None) -> Iterator[Cluster]:
         yield cluster
     finally:
         clusters.down()
+
+
+@pytest.fixture(scope="module")
+def weft(bare: Cluster, built: Built) -> Cluster:
+    """Two nodes with Weft, Ready."""
+    weft_fixture.load(bare, built)
+    weft_fixture.install(bare, built)
+    bare.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", seconds=70)
+    return bare

@@ -20,7 +20,7 @@ from lab import netns
 
 INTERVAL = 0.01
 _PORT = 7007
-_LONGEST = 90.0  # seconds; a test that hangs must not leave a thread behind that sends for ever
+_LONGEST = 240.0  # seconds; a test that hangs must not leave a thread behind that sends for ever
 _SETTLE = 1.0
 _SO_RCVBUFFORCE = 33  # socket(7); not in the socket module
 _BUFFER = 8 << 20
@@ -138,11 +138,11 @@ class End:
 
 
 @contextmanager
-def stream(one: End, other: End) -> Iterator[Stream]:
+def stream(one: End, other: End, interval: float = INTERVAL) -> Iterator[Stream]:
     """A stream both ways and over every family, which flows already: what the network has to learn first is not
     counted as lost. Both directions use one pair of ports, so that each is the other's reply."""
     with ExitStack() as stack:
-        made = Stream(list(_lanes(one, other, stack)))
+        made = Stream(list(_lanes(one, other, stack)), interval)
         _warm_up(made)
         made.start()
         try:

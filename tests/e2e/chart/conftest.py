@@ -8,7 +8,12 @@ import pytest
 from apiserver_fixture import ApiServer, running
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(_programs: None) -> None:
+    """Compiling is not on one test's time."""
+
+
 @pytest.fixture(scope="session")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def api(_compiled: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api")) as server:
         yield server

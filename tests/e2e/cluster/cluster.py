@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Cluster:
 
     nodes: tuple[Node, ...]
     programs: Path
+    archives: list[Path] = field(default_factory=list)
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
@@ -60,10 +61,11 @@ class Cluster:
             raise ClusterError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    def import_image(self, archive: Path) -> None:
-        """Give an image archive to every node."""
+    def import_images(self, *archives: Path) -> None:
+        """Give image archives to every node, and to nodes that are added later."""
+        self.archives.extend(archives)
         for node in self.nodes:
-            images.import_image(node, archive)
+            images.import_images(node, archives)
 
     def exec(self, pod: str, *argv: str, seconds: float = 60.0) -> str:
         """What a command prints in a pod, `<namespace>/<name>`."""
@@ -91,7 +93,7 @@ class Cluster:
     def add_node(self, node: Node) -> None:
         """A new machine with the node's name; returns when its Node is there."""
         underlay.attach_node(_UNDERLAY, node.layout.number)
-        node.start()
+        node.start(self.archives)
         self.wait_for_node(node)
 
     def wait_for_node(self, node: Node) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,20 +34,10 @@ def test_images() -> tuple[Path, ...]:
     return tuple(sorted(directory.iterdir()))
 
 
-def import_image(node: Node, archive: Path) -> None:
-    """Have a node's containerd import an archive (OCI or Docker's), wherever on this machine it is.
-
-    A node sees the cluster's directory alone, so the archive is copied there for the moment.
-    """
-    if archive.is_relative_to(PATHS.root):
+def import_images(node: Node, archives: Iterable[Path]) -> None:
+    """Have a node's containerd import archives (OCI's or Docker's)."""
+    for archive in archives:
         node.ctr("images", "import", str(archive))
-        return
-    copy = node.layout.files / archive.name
-    shutil.copyfile(archive, copy)
-    try:
-        node.ctr("images", "import", str(copy))
-    finally:
-        copy.unlink()
 
 
 def _file_name(image: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cluster import cgroups, pki
-from cluster.images import PAUSE, import_image, test_images
+from cluster.images import PAUSE, import_images, test_images
 from cluster.layout import DOMAIN, POD_RANGES, NodeLayout
 from cluster.machine import Machine, MachineError, processes, wait
 
@@ -49,16 +50,15 @@ class Node:
     def machine(self) -> Machine:
         return Machine(self.layout)
 
-    def start(self) -> None:
-        """Make the machine and start everything; its network namespace is there. Returns when containerd serves."""
+    def start(self, archives: Sequence[Path] = ()) -> None:
+        """Make the machine and start everything, with images from archives; its network namespace is there."""
         cgroups.make(self.layout)
         pki.make_node(self.layout)
         self.machine.make()
         self._configure()
         self.start_program(CONTAINERD)
         self._wait_for_runtime()
-        for archive in test_images():
-            import_image(self, archive)
+        import_images(self, (*test_images(), *archives))
         for program in (KUBELET, PROXY):
             self.start_program(program)
 

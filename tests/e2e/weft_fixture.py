@@ -1,0 +1,53 @@
+"""Weft as users install it: images and chart of this checkout, by helm, in a cluster without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cluster.cluster import Cluster
+from cluster.layout import PATHS
+from images_fixture import Built
+
+CHART = ROOT / "charts" / "weft"
+RELEASE = "weft"
+SPACE = "weft-system"
+READY_SECONDS = 60
+
+Obj = dict[str, Any]
+
+
+def values(built: Built) -> Obj:
+    """For nodes whose kernel has no openvswitch module, and which reach no registry."""
+    tag = {"tag": built.version}
+    return {
+        "datapathType": "netdev",
+        "transportInterface": "eth1",
+        "controller": {"replicas": 1},
+        "image": {"pullPolicy": "Never", "controller": tag, "agent": tag},
+    }
+
+
+def load(cluster: Cluster, *images: Built) -> None:
+    """Give the nodes images."""
+    cluster.import_images(*(archive for built in images for archive in built.archives))
+
+
+def install(cluster: Cluster, built: Built) -> str:
+    """`helm install`, until everything that it makes is ready; what helm says. Raises ClusterError."""
+    given = ("--namespace", SPACE, "--create-namespace", "--values", str(write(values(built))))
+    return cluster.helm("install", RELEASE, str(CHART), *given, "--wait", f"--timeout={READY_SECONDS}s")
+
+
+def upgrade(cluster: Cluster, built: Built, **changed: Any) -> None:
+    """`helm upgrade` to other images, perhaps with other values; workloads roll on after it. Raises ClusterError."""
+    given = ("--namespace", SPACE, "--values", str(write({**values(built), **changed})))
+    cluster.helm("upgrade", RELEASE, str(CHART), *given)
+
+
+def write(given: Obj) -> Path:
+    """A file with values."""
+    path = PATHS.root / "values.json"
+    path.write_text(json.dumps(given))
+    return path
