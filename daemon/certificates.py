@@ -18,7 +18,7 @@ CA_HELP = (
     "PEM file of the authorities whose certificates are accepted from the other end. Given with tls-certificate and"
     " tls-key, or none of the three."
 )
-CERTIFICATE_HELP = "PEM file of this daemon's own certificate, with what is between it and the authority."
+CERTIFICATE_HELP = "PEM file of this daemon's own certificate."
 KEY_HELP = "PEM file of that certificate's private key, without a passphrase."
 
 Told = Mapping[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,6 +40,12 @@ class Certified:
         """For programs of Open vSwitch."""
         return [f"--private-key={self.key}", f"--certificate={self.certificate}", f"--ca-cert={self.ca}"]
 
+    def accepting(self, *authorities: Authority) -> Certified:
+        """The same, of whom accepts others of these authorities."""
+        ca = self.certificate.with_suffix(".ca")
+        ca.write_text("".join(each.certificate.read_text() for each in authorities))
+        return replace(self, ca=ca)
+
     def put(self, there: Path) -> Certified:
         """Replace what is in the directory, the new in the place of the old at once, as the kubelet does."""
         there.mkdir(exist_ok=True)
@@ -52,14 +58,15 @@ class Certified:
 
 
 class Authority:
-    """Signs certificates; they are made when they are first asked for."""
+    """Signs certificates; one whose `parent` is given is signed by that, others by themselves."""
 
-    def __init__(self, where: Path, name: str) -> None:
+    def __init__(self, where: Path, name: str, parent: Authority | None = None) -> None:
         self._where = where
         self._made = 0
         self.certificate, self.key = where / f"{name}.crt", where / f"{name}.key"
         _key(self.key, CURVE)
-        _openssl(f"req -x509 -key {self.key} -subj /CN={name} -days 2 -out {self.certificate}"
+        signer = f"-CA {parent.certificate} -CAkey {parent.key}" if parent else ""
+        _openssl(f"req -x509 -key {self.key} -subj /CN={name} -days 2 -out {self.certificate} {signer}"
                  " -addext keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
 
     def issue(
@@ -109,8 +116,7 @@ class Pki:
     @cached_property
     def stranger(self) -> Certified:
         """An agent's by another authority; it accepts ours."""
-        made = self.other.issue(AGENT_NAME)
-        return Certified(self.authority.certificate, made.certificate, made.key)
+        return self.other.issue(AGENT_NAME).accepting(self.authority)
 
 
 def _key(path: Path, algorithm: str) -> None:

@@ -10,7 +10,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from channel_bridge import BRIDGE, DPID, GOOD, bare_bridge, connect, many
 from channel_process import WAIT, Channel, channel
 from netns_fixture import Namespace
 from ovs_fixture import PrivateOvs, private_ovs
-from pki_fixture import RSA, Certified, Pki
+from pki_fixture import RSA, Authority, Certified, Pki
 
 ADDRESS, PORT = "127.0.0.1", 6653
 TARGET = f"ssl:{ADDRESS}:{PORT}"
@@ -173,8 +172,7 @@ def test_a_switch_without_tls_is_refused(bridge: PrivateOvs, open_channel: Chann
 def test_a_switch_that_does_not_accept_our_certificate_is_counted(
     bridge: PrivateOvs, open_channel: Channel, pki: Pki
 ) -> None:
-    agent = pki.agent
-    show(bridge, Certified(pki.other.certificate, agent.certificate, agent.key))
+    show(bridge, pki.agent.accepting(pki.other))
     connect(bridge, TARGET)
     assert open_channel.next("refused")["reason"] == "refused-us"
 
@@ -350,14 +348,26 @@ def test_a_switch_takes_a_certificate_that_was_replaced_in_place(
     assert connected_after_refusals(open_channel, "expired") == DPID
 
 
-def test_while_an_authority_is_replaced_both_count(bridge: PrivateOvs, pki: Pki, tmp_path: Path) -> None:
-    both = tmp_path / "ca.crt"
-    both.write_text(pki.other.certificate.read_text() + pki.authority.certificate.read_text())
-    old, new = (replace(each.issue("weft-agent"), ca=both) for each in (pki.authority, pki.other))
-    with channel(TARGET, netns=bridge.netns, tls=replace(pki.controller, ca=both)) as listening:
-        for number, agent in enumerate((old, new)):
-            show(bridge, agent)
+def test_while_an_authority_is_replaced_both_count(bridge: PrivateOvs, pki: Pki) -> None:
+    both = (pki.other, pki.authority)
+    with channel(TARGET, netns=bridge.netns, tls=pki.controller.accepting(*both)) as listening:
+        for number, signer in enumerate(both):
+            show(bridge, signer.issue("weft-agent").accepting(*both))
             connect(bridge, TARGET)
             listening.next("connected", number)
             bridge.vsctl("del-controller", BRIDGE)
             listening.next("gone", number)
+
+
+def test_what_is_between_a_switch_and_its_authority_belongs_to_the_controllers_authorities(
+    bridge: PrivateOvs, pki: Pki
+) -> None:
+    """Open vSwitch shows only the first certificate of its file."""
+    between = Authority(pki.where, "between", pki.authority)
+    agent = between.issue("weft-agent").accepting(pki.authority)
+    agent.certificate.write_text(agent.certificate.read_text() + between.certificate.read_text())
+    show(bridge, agent)
+    for authorities, told in (((pki.authority,), "refused"), ((between, pki.authority), "connected")):
+        with channel(TARGET, netns=bridge.netns, tls=pki.controller.accepting(*authorities)) as listening:
+            connect(bridge, TARGET)
+            assert listening.any()["event"] == told

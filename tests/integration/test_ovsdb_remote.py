@@ -195,6 +195,16 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def test_with_an_authority_for_each_side_a_nodes_certificate_opens_no_other_node(tmp_path: Path, pki: Pki) -> None:
+    """`other` signs nodes here, and controllers are `authority`'s."""
+    node, controller = pki.other.issue("weft-agent").accepting(pki.authority), pki.controller.accepting(pki.other)
+    with database(tmp_path, node) as ovs:
+        with client(ovs, TLS, controller) as asking:
+            assert asking.next() == {"ports": ["br0", *PORTS]}
+        with client(ovs, TLS, pki.other.issue("weft-agent").accepting(pki.other)) as stolen:
+            assert stolen.next() == {"refused": "refused-us", "channel": "ovsdb"}
+
+
 # Certificates that are replaced.
 
 

@@ -158,7 +158,7 @@ def test_an_authority_that_is_replaced_counts_no_more(pki: Pki, tmp_path: Path) 
     mounted = pki.agent.put(tmp_path / "tls")
     credentials, peer = Credentials(mounted.files), Credentials(pki.controller.files)
     names_shown(credentials.server, peer.client)
-    replace(pki.agent, ca=pki.other.certificate).put(tmp_path / "tls")
+    pki.agent.accepting(pki.other).put(tmp_path / "tls")
     with pytest.raises(ssl.SSLError):
         names_shown(credentials.server, peer.client)
 

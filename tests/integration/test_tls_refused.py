@@ -163,8 +163,7 @@ def test_a_database_with_a_wrong_certificate_is_refused(made: World, controller:
 
 def test_a_database_that_does_not_accept_our_certificate_is_counted(made: World, controller: Running) -> None:
     before = count(controller, "ovsdb", "refused-us")
-    agent = made.pki.agent
-    show(made, Certified(made.pki.other.certificate, agent.certificate, agent.key))
+    show(made, made.pki.agent.accepting(made.pki.other))
     made.ovs.vsctl("set-manager", made.manager)
     say(made, made.ovsdb)
     refused(controller, "ovsdb", "refused-us", before)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from daemon import refusals
 from daemon.refusals import AGAIN_SECONDS, MOST, Budget, PeerRefused, Refusals, refusal_of
+from openflow.listening import TooManyHandshakes
 
 
 def of_tls(reason: str | None) -> ssl.SSLError:
@@ -74,16 +78,22 @@ def test_there_is_a_limit_for_all_of_them() -> None:
 
 def test_all_are_counted_and_few_logged() -> None:
     counted: Counter[tuple[str, str]] = Counter()
-    refusals = Refusals(lambda channel, reason: counted.update([(channel, reason)]))
+    taking = Refusals(lambda channel, reason: counted.update([(channel, reason)]))
     with capture_logs() as logs:
         for _ in range(5):
             assert (
-                refusals.take("openflow", "192.0.2.1", of_verification(10), 0.0)
-                == refusal_of(of_verification(10)).why
+                taking.take("openflow", "192.0.2.1", of_verification(10), 0.0) == refusal_of(of_verification(10)).why
             )
-        refusals.take("ovsdb", "192.0.2.1", TimeoutError(), 1.0)
+        taking.take("ovsdb", "192.0.2.1", TimeoutError(), 1.0)
     assert counted == {("openflow", "expired"): 5, ("ovsdb", "timeout"): 1}
     assert [(line["channel"], line["peer"], line["reason"], line.get("not_logged")) for line in logs] == [
         ("openflow", "192.0.2.1", "expired", None),
         ("ovsdb", "192.0.2.1", "timeout", 4),
     ]
+
+
+def test_every_reason_is_explained_to_operators() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tls.md").read_text()
+    explained = set(re.findall(r"^\| `([a-z-]+)` \| .+ \| .*\|$", page, re.MULTILINE))
+    named = {value for name, value in vars(refusals).items() if name.isupper() and isinstance(value, str)}
+    assert explained == named | {TooManyHandshakes.reason}
