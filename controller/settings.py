@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from controller.candidacy import Candidacy, candidacy
 from daemon.logs import Level
 
 
@@ -21,6 +22,24 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Where switches connect to: unix:/path, or tcp:address:port on a loopback address."),
     ] = "unix:/run/weft/openflow.sock"
+    lease: Annotated[
+        str | None,
+        Meta(
+            description="NAMESPACE/NAME of the Lease that the active one of several controllers holds; the others"
+            " stand by. Without it, this controller is always active."
+        ),
+    ] = None
+    advertise: Annotated[
+        str | None,
+        Meta(
+            description="Where switches reach openflow-listen, for the Lease: ssl:IP:PORT, unix:/path, or tcp:IP:PORT"
+            " on a loopback address."
+        ),
+    ] = None
+    identity: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="What the Lease calls this controller, beside a random part. Without it: the host's name."),
+    ] = None
     bridge: Annotated[str, Meta(description="Name of the bridge on every node.")] = "br-int"
     health_address: Annotated[
         str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
@@ -34,6 +53,7 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
+        candidacy(self.lease, self.advertise, self.identity, self.openflow_listen)
         kind, _, address = self.openflow_listen.partition(":")
         if kind not in ("unix", "tcp"):
             raise ValueError(f"openflow-listen {self.openflow_listen!r}: write unix:/path or tcp:address:port")
@@ -41,3 +61,8 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"openflow-listen {self.openflow_listen!r}: OpenFlow without TLS is for loopback addresses only"
             )
+
+    @property
+    def candidacy(self) -> Candidacy | None:
+        """How one of several controllers becomes the active one; None: this one is."""
+        return candidacy(self.lease, self.advertise, self.identity, self.openflow_listen)

@@ -18,7 +18,7 @@ from daemon import logs, memory, settings
 from daemon.health import Health, HealthServer
 from kube import endpoint
 from kube.changes import Change, Disconnected, Listed
-from kube.client import ApiClient
+from kube.client import ApiClient, Where
 from kube.errors import KubeError
 from kube.objects import Pod
 from kube.reflector import Reflector
@@ -64,7 +64,7 @@ class Agent:
         self._bridge = NodeBridge(self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed)
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
         pods = PodBook(self._client)
-        own_pods = f"spec.nodeName={chosen.node_name}"
+        own_pods = Where(f"spec.nodeName={chosen.node_name}")
         self._reflectors = (
             Reflector(self._client, NODES, self._nodes_changed),
             Reflector(self._client, PODS, pods.apply, own_pods),
