@@ -14,6 +14,7 @@ class Candidacy:
     """The Lease, what it is to say of where switches connect to, and what it calls this controller (None: by the
     host's name)."""
 
+    key: LeaseKey
     advertise: str
     identity: str | None = None
 
