@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from daemon.logs import Level
+from kube.lease import LeaseKey
 from node_agent.mtu import Tunnel
 
 TUNNEL_PORTS = {"geneve": 6081, "vxlan": 4789}
 """UDP ports by IANA: RFC 8926 section 3.3, RFC 7348 section 5."""
 
+CONTROLLERS = ("unix:/run/openvswitch/weft-openflow.sock",)
 HEALTH_ADDRESS = "127.0.0.1:9443"
 
 
@@ -36,7 +38,14 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     controllers: Annotated[
         tuple[str, ...],
         Meta(description="OpenFlow targets of the bridge; a unix: path must lie in Open vSwitch's run directory."),
-    ] = ("unix:/run/openvswitch/weft-openflow.sock",)
+    ] = CONTROLLERS
+    controller_lease: Annotated[
+        str | None,
+        Meta(
+            description="NAMESPACE/NAME of the Lease that says where the active controller listens, in place of"
+            " controllers."
+        ),
+    ] = None
     cni_socket: Annotated[str, Meta(description="Unix socket that the CNI executable connects to.")] = (
         "/run/weft/cni.sock"
     )
@@ -81,6 +90,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
                 raise ValueError(
                     f"controllers: {target!r} is no OpenFlow target; give unix:PATH, tcp:IP:PORT or ssl:IP:PORT"
                 )
+        if self.lease is not None and self.controllers != CONTROLLERS:
+            raise ValueError("controllers and controller-lease exclude each other: give one")
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
         if self.datapath_type == "netdev" and not self.transport_interface:
@@ -88,3 +99,11 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
                 "datapath-type netdev needs transport-interface: the userspace datapath sends tunnels through a"
                 " bridge of its own, which the interface joins"
             )
+
+    @property
+    def lease(self) -> LeaseKey | None:
+        """The Lease that says where the active controller is; None: the settings do. ValueError: it names none."""
+        try:
+            return LeaseKey.parse(self.controller_lease) if self.controller_lease is not None else None
+        except ValueError as e:
+            raise ValueError(f"controller-lease {e}") from None
