@@ -70,6 +70,10 @@ class Core:
         """Whether every kind of object has been listed."""
         return self.listed >= KINDS
 
+    def standing(self) -> Iterator[Problem]:
+        """Problems that there are now."""
+        return self._reports.standing()
+
     def phases(self) -> dict[str, Phase]:
         """Phase of each member node's switch."""
         return {name: self._peers[name].switch.phase for name in self.cluster.membership.nodes}

@@ -13,11 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from functools import singledispatchmethod
 from weakref import WeakKeyDictionary
 
 from controller import commands as c
 from controller.core import KINDS, Core, Patience
+from controller.leadership import Leadership
 from controller.metrics import Metrics
 from controller.nodes import NodeDatabases
 from controller.reports import FLOW_REFUSED
@@ -43,6 +45,15 @@ from ovsdb.tls import use_tls
 log = logs.get("weft.controller")
 
 TICK_SECONDS = 1.0
+UNUSABLE = 2
+"""Exit code when what the settings name cannot be had."""
+
+
+class Order(Enum):
+    """What the thread that owns the state is told to do, besides events."""
+
+    ACTIVATE = "activate"
+    STOP = "stop"
 
 
 class Waits:
@@ -62,40 +73,51 @@ class Waits:
 
 
 class Controller:
-    """The running controller. `run` returns after `stop`."""
+    """The running controller. `run` returns after `stop`, with an exit code.
+
+    One that stands by watches the cluster, so that it knows everything when it becomes active; it listens for no
+    switch and connects to no database.
+    """
 
     def __init__(self, chosen: ControllerSettings) -> None:
-        self._queue: queue.SimpleQueue[c.Event | None] = queue.SimpleQueue()
+        self._chosen = chosen
+        self._queue: queue.SimpleQueue[c.Event | Order] = queue.SimpleQueue()
         self._core = Core(Patience(audit=chosen.audit_seconds))
         self._metrics = Metrics()
-        self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
+        api = endpoint.chosen(chosen.api_server, chosen.kubeconfig)
+        self._client = ApiClient(api)
         self._reflectors = [
             Reflector(self._client, kind, self._kube) for kind in (NODES, NAMESPACES, PODS, NETWORK_POLICIES)
         ]
         self._nodes = NodeDatabases(chosen.bridge, self._queue.put)
         self._credentials = Credentials(chosen.tls) if chosen.tls else None
-        self._listener = Listener(chosen.openflow_listen, self._openflow, self._secure())
+        self._secured = self._secure()
+        self._leadership = Leadership(who, api, self._elected, self._willing) if (who := chosen.candidacy) else None
+        self._listener = None if self._leadership else self._listen()
+        self._active = False
         health = Health(self._metrics.registry, self._live, self._ready)
         self._health = HealthServer(chosen.health_address, health)
         self._told: queue.SimpleQueue[Problem] = queue.SimpleQueue()
         self._waits = Waits()
         self._beat = time.monotonic()
 
-    def run(self) -> None:
-        self._nodes.start()
-        self._listener.start()
+    def run(self) -> int:
+        if self._leadership is None:
+            self._activate()
         for reflector in self._reflectors:
             reflector.start()
         threading.Thread(target=self._tell_kubernetes, name="events", daemon=True).start()
+        if self._leadership is not None:
+            self._leadership.start()
         self._health.start()
         log.info("controller started", pid=os.getpid(), health_port=self._health.port)
-        self._serve()
-        self._nodes.stop()
-        self._listener.stop()
+        code = self._serve()
+        self._deactivate()
         self._health.close()
+        return code
 
     def stop(self) -> None:
-        self._queue.put(None)
+        self._queue.put(Order.STOP)
 
     def _secure(self) -> Secured | None:
         """Have nodes' databases reached over TLS; how switches are to be."""
@@ -106,7 +128,37 @@ class Controller:
         use_tls(Secured("ovsdb", credentials.client, refusals))
         return Secured("openflow", credentials.server, refusals)
 
-    def _serve(self) -> None:
+    def _listen(self) -> Listener:
+        return Listener(self._chosen.openflow_listen, self._openflow, self._secured)
+
+    def _willing(self) -> bool:
+        """Whether all is known that an active controller needs; until then another may be quicker."""
+        return self._core.ready
+
+    def _elected(self) -> None:
+        self._queue.put(Order.ACTIVATE)
+
+    def _activate(self) -> None:
+        """OSError: there is no listening for switches."""
+        self._listener = self._listener or self._listen()
+        self._active = True
+        self._metrics.active.set(1)
+        self._nodes.start()
+        self._listener.start()
+        for problem in self._core.standing():
+            self._tell(problem)
+
+    def _deactivate(self) -> None:
+        self._active = False
+        self._metrics.active.set(0)
+        self._nodes.stop()
+        if self._listener is not None:
+            self._listener.stop()
+        if self._leadership is not None:
+            self._leadership.release()
+
+    def _serve(self) -> int:
+        """Until it is told to stop, or cannot go on; the exit code."""
         due = time.monotonic()
         while True:
             now = self._beat = time.monotonic()
@@ -118,9 +170,16 @@ class Controller:
                 event = self._queue.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
                 continue
-            if event is None:
-                return
-            self._take(event)
+            if event is Order.STOP:
+                return 0
+            if event is Order.ACTIVATE:
+                try:
+                    self._activate()
+                except OSError as e:
+                    log.error("cannot be active", error=str(e))
+                    return UNUSABLE
+            else:
+                self._take(event)
 
     def _take(self, taken: c.Event) -> None:
         started = time.monotonic()
@@ -189,7 +248,10 @@ class Controller:
 
     @_do.register
     def _report(self, command: c.Report) -> None:
-        problem = command.problem
+        if self._active:  # else the active one tells of it, and this one when it becomes that
+            self._tell(command.problem)
+
+    def _tell(self, problem: Problem) -> None:
         self._metrics.problems.labels(problem.reason).inc()
         if problem.reason == FLOW_REFUSED:
             self._metrics.failures.labels(problem.key).inc()
@@ -250,12 +312,15 @@ class Controller:
         problems = [f"the event loop has been busy for {silence:.0f} s"] if silence > 30 else []
         if not all(reflector.alive for reflector in self._reflectors):
             problems.append("a watch of Kubernetes objects has ended: see the log")
+        if self._leadership is not None and not self._leadership.alive:
+            problems.append("the election has ended: see the log")
         return problems
 
     def _ready(self) -> Sequence[str]:
         unread = [f"{kind} objects have not been listed yet" for kind in sorted(KINDS - self._core.listed)]
-        problem = self._credentials.problem(time.time()) if self._credentials else ""
-        return [*unread, *([problem] if problem else [])]
+        unfit = self._credentials.problem(time.time()) if self._credentials else ""
+        idle = self._leadership.problem if self._leadership else ""
+        return [*unread, *(problem for problem in (unfit, idle) if problem)]
 
 
 def event_name(event: c.Event) -> str:
@@ -285,12 +350,12 @@ def main() -> None:
     except (OSError, KubeError, ValueError) as e:
         # What the settings name cannot be had: a socket, a kubeconfig.
         print(f"weft-controller: {e}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(UNUSABLE) from None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: controller.stop())
-    controller.run()
+    code = controller.run()
     log.info("controller stopped")
-    os._exit(0)  # os-ken's threads have no way to end
+    os._exit(code)  # os-ken's threads have no way to end
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ class Metrics:
             "weft_flow_repairs", "Flow-mods that repaired what somebody else had changed on a switch", ["node"]
         )
         self.failures = counter("weft_flow_failures", "Flows that a switch refused, each counted once", ["node"])
+        self.active = gauge(
+            "weft_controller_active", "1 while this controller programs switches, 0 while it stands by"
+        )
         self.refused = counter("weft_switches_refused", "OpenFlow peers turned away")
         self.tls_refused = counter(
             "weft_tls_refused",

@@ -25,13 +25,18 @@ class Reports:
     def known(self, topic: str, key: str) -> frozenset[Problem]:
         return self._standing.get((topic, key), frozenset())
 
+    def standing(self) -> Iterator[Problem]:
+        """All that stand."""
+        for _, problems in sorted(self._standing.items()):
+            yield from sorted(problems, key=_order)
+
     def tell(self, topic: str, key: str, problems: Iterable[Problem]) -> Iterator[c.Command]:
         """Report those that are new; no problems: all is in order."""
         before = self._standing.pop((topic, key), frozenset())
         now = frozenset(problems)
         if now:
             self._standing[topic, key] = now
-        for problem in sorted(now - before, key=lambda p: (p.reason, p.message)):
+        for problem in sorted(now - before, key=_order):
             yield c.Report(problem)
 
     def tell_all(self, topic: str, problems: Iterable[Problem], within: str = "") -> Iterator[c.Command]:
@@ -52,6 +57,10 @@ class Reports:
             over = [event.object.meta.key if isinstance(event, kube.Applied) else event.key]
         for key in over:
             yield from self.tell(topic, key, ())
+
+
+def _order(problem: Problem) -> tuple[str, str]:
+    return problem.reason, problem.message
 
 
 def ignored_parts(policy: NetworkPolicy) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from controller.candidacy import Candidacy, candidacy
 from daemon import certificates, targets
 from daemon.certificates import TlsFiles
 from daemon.logs import Level
@@ -33,6 +34,24 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
         Meta(description=f"{certificates.CERTIFICATE_HELP} Its DNS name is {certificates.CONTROLLER_NAME}."),
     ] = None
     tls_key: Annotated[Path | None, Meta(description=certificates.KEY_HELP)] = None
+    lease: Annotated[
+        str | None,
+        Meta(
+            description="NAMESPACE/NAME of the Lease that the active one of several controllers holds; the others"
+            " stand by. Without it, this controller is always active."
+        ),
+    ] = None
+    advertise: Annotated[
+        str | None,
+        Meta(
+            description="Where switches reach openflow-listen, for the Lease: ssl:IP:PORT, unix:/path, or tcp:IP:PORT"
+            " on a loopback address."
+        ),
+    ] = None
+    identity: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="What the Lease calls this controller, beside a random part. Without it: the host's name."),
+    ] = None
     bridge: Annotated[str, Meta(description="Name of the bridge on every node.")] = "br-int"
     health_address: Annotated[
         str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
@@ -47,8 +66,14 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
         targets.check_encrypted("openflow-listen", self.openflow_listen, tls=self.tls is not None)
+        candidacy(self.lease, self.advertise, self.identity, self.openflow_listen)
 
     @property
     def tls(self) -> TlsFiles | None:
         """The files for TLS; None: there is none. ValueError: some are missing."""
         return certificates.files_of(self.tls_ca, self.tls_certificate, self.tls_key)
+
+    @property
+    def candidacy(self) -> Candidacy | None:
+        """How one of several controllers becomes the active one; None: this one is."""
+        return candidacy(self.lease, self.advertise, self.identity, self.openflow_listen)

@@ -1,7 +1,8 @@
-"""What an agent tells the cluster about its node: the `weft.dev/*` annotations of the Node object.
+"""What Weft's parts tell each other by the annotations `weft.dev/*` of Kubernetes objects.
 
-The agent formats them, the controller and other agents parse them; both use this one type, so they cannot
-disagree. Each is optional: a node that joins has none until its agent has run.
+An agent tells about its node on the Node object; it formats them, the controller and other agents parse them; both
+use one type, so they cannot disagree. Each is optional: a node that joins has none until its agent has run. The
+active controller tells on its Lease where it listens for switches.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from ipaddress import IPv6Address, ip_address
 from typing import TypeVar
 
 from kube.errors import ParseError
-from kube.objects import IPAddress
+from kube.objects import IPAddress, Meta
 
 TUNNEL_IP = "weft.dev/tunnel-ip"
 OVSDB = "weft.dev/ovsdb"
 DATAPATH_ID = "weft.dev/datapath-id"
 MTU = "weft.dev/mtu"
+OPENFLOW = "weft.dev/openflow"
 
 T = TypeVar("T")
 
@@ -46,10 +48,10 @@ class NodeAnnotations:
     def parse(cls, node: str, annotations: Mapping[str, str]) -> NodeAnnotations:
         """Read the annotations of Node `node`; others than `weft.dev/*` are skipped. Raises ParseError."""
         return cls(
-            tunnel_ip=_read(node, annotations, TUNNEL_IP, tunnel_ip),
-            ovsdb=_read(node, annotations, OVSDB, ovsdb_remote),
-            datapath_id=_read(node, annotations, DATAPATH_ID, datapath_id),
-            mtu=_read(node, annotations, MTU, mtu),
+            tunnel_ip=_read(("Node", node), annotations, TUNNEL_IP, tunnel_ip),
+            ovsdb=_read(("Node", node), annotations, OVSDB, ovsdb_remote),
+            datapath_id=_read(("Node", node), annotations, DATAPATH_ID, datapath_id),
+            mtu=_read(("Node", node), annotations, MTU, mtu),
         )
 
     def format(self) -> dict[str, str]:
@@ -61,6 +63,28 @@ class NodeAnnotations:
             MTU: None if self.mtu is None else str(self.mtu),
         }
         return {name: text for name, text in texts.items() if text is not None}
+
+
+def openflow_of(lease: Meta) -> str | None:
+    """Where the controller that holds the Lease listens for switches; None: nobody has said. Raises ParseError."""
+    return _read(("Lease", lease.key), lease.annotations, OPENFLOW, openflow_target)
+
+
+def openflow_target(text: str) -> str:
+    """Where a switch may be told to connect to: `ssl:IP:PORT`, `unix:/abs/path`, or `tcp:IP:PORT` on a loopback
+    address, because nothing but TLS leaves a machine. Raises ValueError."""
+    method, _, rest = text.partition(":")
+    if method == "unix":
+        _check_path(rest)
+        return text
+    if method not in ("tcp", "ssl"):
+        raise ValueError("give ssl:IP:PORT, unix:/absolute/path, or tcp:IP:PORT on a loopback address")
+    address = _check_endpoint(rest)
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError("nobody can connect to it; give an address of the controller's node")
+    if method == "tcp" and not address.is_loopback:
+        raise ValueError("without TLS only loopback addresses are allowed; give ssl:IP:PORT")
+    return text
 
 
 def tunnel_ip(text: str) -> IPAddress:
@@ -104,14 +128,15 @@ def mtu(text: str) -> int:
     return int(text)
 
 
-def _read(node: str, annotations: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T | None:
+def _read(on: tuple[str, str], annotations: Mapping[str, str], name: str, parse: Callable[[str], T]) -> T | None:
+    """An annotation of the object `on`, its kind and key."""
     text = annotations.get(name)
     if text is None:
         return None
     try:
         return parse(text)
     except ValueError as error:
-        raise ParseError("Node", node, f"annotation {name}", text, str(error)) from None
+        raise ParseError(*on, f"annotation {name}", text, str(error)) from None
 
 
 def _check_path(path: str) -> None:
@@ -121,8 +146,8 @@ def _check_path(path: str) -> None:
         raise ValueError(f"a socket's path has at most {_UNIX_PATH_MAX} bytes")
 
 
-def _check_endpoint(text: str) -> None:
-    """IP:PORT, with an IPv6 address in brackets."""
+def _check_endpoint(text: str) -> IPAddress:
+    """The address of IP:PORT, with an IPv6 address in brackets."""
     host, _, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     try:
@@ -133,3 +158,4 @@ def _check_endpoint(text: str) -> None:
         raise ValueError("an IPv6 address goes in brackets, an IPv4 address does not")
     if not _DECIMAL.fullmatch(port) or not 1 <= int(port) <= 65535:
         raise ValueError("a port is 1 to 65535")
+    return address

@@ -89,14 +89,14 @@ class WatchStream:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, empty query values left out. `read_timeout`: the longest silence to bear, in seconds."""
+    """One HTTP request, empty query values left out. `silence`: seconds more than usual that an answer may pause."""
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     content: str = "application/json"
-    read_timeout: float = _READ
+    silence: float = 0.0
 
     @property
     def target(self) -> str:
@@ -105,14 +105,27 @@ class Request:
         return f"{self.path}?{urlencode(given)}" if given else self.path
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which objects of a kind: those that match a field selector ("": all), in one namespace ("": in every one)."""
+
+    fields: str = ""
+    namespace: str = ""
+
+
+EVERYWHERE = Where()
+
+
 class ApiClient:
     """A client of one API server. Safe to use from several threads.
 
-    Every method raises ApiError when the server refuses and Unreachable when there is no (whole) answer.
+    Every method raises ApiError when the server refuses and Unreachable when there is no (whole) answer. `seconds`
+    is how long to wait for a connection, and for every piece of an answer.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, seconds: float = _READ) -> None:
         self._endpoint = endpoint
+        self._seconds = seconds
 
     @property
     def server(self) -> str:
@@ -123,24 +136,24 @@ class ApiClient:
         """One object as JSON."""
         return self._call(Request("GET", resource.path(name, namespace)))
 
-    def list_page(self, resource: Resource[Any], field_selector: str = "", token: str = "") -> bytes:
-        """At most 500 objects of all namespaces as JSON; metadata.continue is the `token` of the next page."""
-        query = {"limit": str(_PAGE), "fieldSelector": field_selector, "continue": token}
-        return self._call(Request("GET", resource.path(), query))
+    def list_page(self, resource: Resource[Any], where: Where = EVERYWHERE, token: str = "") -> bytes:
+        """At most 500 objects as JSON; metadata.continue is the `token` of the next page."""
+        query = {"limit": str(_PAGE), "fieldSelector": where.fields, "continue": token}
+        return self._call(Request("GET", resource.path(namespace=where.namespace), query))
 
     def snapshot(self, resource: Resource[Any], field_selector: str = "") -> Sequence[Change]:
         """All objects: one Listed, and before it one Refused for each object that cannot be read."""
         state = ListWatch(resource, Pace())
         changes: list[Change] = []
         while isinstance(step := state.step(), ListPage):
-            page = state.page(self.list_page(resource, field_selector, step.continue_token))
+            page = state.page(self.list_page(resource, Where(field_selector), step.continue_token))
             changes.extend(page)
             if broken := [each for each in page if isinstance(each, Disconnected)]:
                 raise Unreachable(f"{self.server}{resource.path()}: {broken[0].reason}")
         return changes
 
     def watch(
-        self, resource: Resource[Any], resource_version: str, *, field_selector: str = "", timeout: int = 300
+        self, resource: Resource[Any], resource_version: str, *, where: Where = EVERYWHERE, timeout: int = 300
     ) -> WatchStream:
         """Changes after `resource_version`, until the server ends the watch after `timeout` seconds."""
         query = {
@@ -148,9 +161,10 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": str(timeout),
-            "fieldSelector": field_selector,
+            "fieldSelector": where.fields,
         }
-        return WatchStream(self._open(Request("GET", resource.path(), query, read_timeout=timeout + _READ)))
+        request = Request("GET", resource.path(namespace=where.namespace), query, silence=timeout)
+        return WatchStream(self._open(request))
 
     def patch_merge(
         self, resource: Resource[Any], name: str, patch: Mapping[str, Any], *, namespace: str = "", part: str = ""
@@ -195,7 +209,7 @@ class ApiClient:
                 preload_content=False,
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=_CONNECT, read=request.read_timeout),
+                timeout=urllib3.Timeout(connect=min(_CONNECT, self._seconds), read=self._seconds + request.silence),
             )
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{request.method} {self.server}{request.path}: {error}") from error

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 from urllib3.connection import HTTPConnection
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from kube.errors import ConfigError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kube.changes import Change
-from kube.client import ApiClient, WatchStream
+from kube.client import EVERYWHERE, ApiClient, WatchStream, Where
 from kube.errors import KubeError
 from kube.listwatch import ListPage, ListWatch, Pace, Watch
 from kube.resources import Resource
@@ -28,11 +28,11 @@ class Reflector:
         client: ApiClient,
         resource: Resource[Any],
         sink: Callable[[Change], None],
-        field_selector: str = "",
+        where: Where = EVERYWHERE,
         *,
         pace: Pace | None = None,
     ) -> None:
-        self._client, self._resource, self._sink, self._selector = client, resource, sink, field_selector
+        self._client, self._resource, self._sink, self._where = client, resource, sink, where
         self._pace = pace or Pace()
         self._state = ListWatch(resource, self._pace)
         self._stopping = threading.Event()
@@ -76,14 +76,12 @@ class Reflector:
                 self._tell(self._state.failed(error))
 
     def _list(self, step: ListPage) -> None:
-        body = self._client.list_page(self._resource, self._selector, step.continue_token)
+        body = self._client.list_page(self._resource, self._where, step.continue_token)
         self._tell(self._state.page(body))
 
     def _watch(self, step: Watch) -> None:
         seconds = int(_WATCH_SECONDS * (1 + self._pace.random()))
-        stream = self._client.watch(
-            self._resource, step.resource_version, field_selector=self._selector, timeout=seconds
-        )
+        stream = self._client.watch(self._resource, step.resource_version, where=self._where, timeout=seconds)
         with stream:
             self._reading(stream)
             self._tell(self._state.opened())

@@ -49,7 +49,7 @@ class RemoteNodeApi:
     @contextmanager
     def watch(self, changed: Callable[[str], None]) -> Iterator[None]:
         pods = client.ApiClient(self._endpoint)
-        reflector = Reflector(pods, resources.PODS, Keys(changed), f"spec.nodeName={self._node}")
+        reflector = Reflector(pods, resources.PODS, Keys(changed), client.Where(f"spec.nodeName={self._node}"))
         reflector.start()
         try:
             yield

@@ -85,14 +85,23 @@ class _Waiter(Generic[T]):
 class NodeBridge:
     """The node's bridge, over a session made with `ovsdb.schema.OWN` and not yet started.
 
+    `controller_seconds` is how long a controller may be away before that is anybody's business.
     `sink` (if any) gets every `BridgeEvent`, on the loop's thread, after this object knows it: a gateway device that
     was made again shows as a SystemPort with another ifindex, a lost database as OvsdbLost.
     """
 
-    def __init__(self, session: OvsdbSession, bridge: str, sink: Callable[[BridgeEvent], None] | None = None) -> None:
+    def __init__(
+        self,
+        session: OvsdbSession,
+        bridge: str,
+        sink: Callable[[BridgeEvent], None] | None = None,
+        *,
+        controller_seconds: float = CONTROLLER_SECONDS,
+    ) -> None:
         self.session = session
         self.bridge = bridge
         self._sink = sink
+        self._controller_seconds = controller_seconds
         self._view = BridgeView(bridge)
         self._state = BridgeState()
         self._lock = threading.Lock()
@@ -180,11 +189,16 @@ class NodeBridge:
         """Addresses that the ledger's rows hold."""
         return {ip for port in self.ports().values() for ip in port.ips}
 
+    def controllers(self) -> tuple[str, ...]:
+        """The switch's controllers, as its database has them."""
+        with self._lock:
+            return tuple(self._state.head.controllers) if self._state.head is not None else ()
+
     def abandoned(self) -> tuple[str, ...]:
-        """The switch's controllers, if for CONTROLLER_SECONDS it has been connected to none of them."""
+        """The switch's controllers, if it has been connected to none of them for too long."""
         with self._lock:
             head, since = self._state.head, self._abandoned_since
-            if head is None or since is None or time.monotonic() - since < CONTROLLER_SECONDS:
+            if head is None or since is None or time.monotonic() - since < self._controller_seconds:
                 return ()
             return tuple(head.controllers)
 

@@ -71,7 +71,7 @@ class Keeper:
             remembered = self._remembered()
             usable = self._usable(view)
             changed = self._converge(usable, remembered, now)
-            self.problem = usable.problem
+            self.problem = usable.problem or self._uncontrolled(view)
         except TimeoutError:
             lost = self._bridge.lost or "it is busy or hangs"
             self.problem = f"no answer from Open vSwitch's database within {OVSDB_SECONDS:g} s: {lost}"
@@ -117,6 +117,18 @@ class Keeper:
         self._publish(view)
         return len(changes)
 
+    def _controllers(self, view: NodeView) -> tuple[str, ...] | None:
+        """The bridge's OpenFlow targets; None: those that it has."""
+        if view.controller is None:
+            return self._settings.controllers
+        return None if view.controller.target is None else (view.controller.target,)
+
+    def _uncontrolled(self, view: NodeView) -> str:
+        """Why the bridge has no controller, not even an earlier one; "" when it has."""
+        if view.controller is None or view.controller.target is not None or self._bridge.controllers():
+            return ""
+        return f"no controller is known yet: {view.controller.problem}"
+
     def _remembered(self) -> str:
         return self._bridge.transport_addressing(TRANSPORT_BRIDGE).result(OVSDB_SECONDS)
 
@@ -148,7 +160,7 @@ class Keeper:
             version=version("weft"),
             datapath_id=datapath_id(chosen.node_name),
             datapath_type=chosen.datapath_type,
-            controllers=chosen.controllers,
+            controllers=self._controllers(view),
             tunnel=self._underlay.tunnel(),
             gateway_mac=GATEWAY_MAC,
             mtu=self._underlay.pod_mtu(view.pod_cidrs),

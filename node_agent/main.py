@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 
 from cni.errors import CniError, ErrorCode
@@ -18,16 +19,17 @@ from daemon import logs, memory, settings
 from daemon.health import Health, HealthServer
 from kube import endpoint
 from kube.changes import Change, Disconnected, Listed
-from kube.client import ApiClient
+from kube.client import ApiClient, Where
 from kube.errors import KubeError
 from kube.objects import Pod
 from kube.reflector import Reflector
-from kube.resources import NODES, PODS
+from kube.resources import LEASES, NODES, PODS
 from node_agent import inspection, sysctl
 from node_agent.access import CertificateWatch
 from node_agent.attach import Attacher, NodeNetwork, Surroundings
-from node_agent.bridge import NodeBridge
+from node_agent.bridge import CONTROLLER_SECONDS, NodeBridge
 from node_agent.connections import Connections
+from node_agent.controllers import TAKEOVER_SECONDS, ControllerBook
 from node_agent.failures import PATH, Failures
 from node_agent.keeper import Keeper
 from node_agent.metrics import Metrics
@@ -39,7 +41,7 @@ from node_agent.server import CniServer
 from node_agent.settings import AgentSettings
 from node_agent.status import Status
 from node_agent.verbs import Verbs
-from node_agent.view import NodeBook
+from node_agent.view import NodeBook, NodeView
 from openflow import management
 from ovsdb import appctl
 from ovsdb.loop import OvsdbLoop
@@ -62,14 +64,22 @@ class Agent:
         self._metrics = Metrics()
         self._book = NodeBook(chosen.node_name)
         self._loop = OvsdbLoop()
-        self._bridge = NodeBridge(self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed)
+        lease = chosen.lease
+        self._controllers = ControllerBook(lease) if lease else None
+        self._bridge = NodeBridge(
+            self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed,
+            controller_seconds=TAKEOVER_SECONDS if lease else CONTROLLER_SECONDS,
+        )  # fmt: skip
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
         pods = PodBook(self._client)
-        own_pods = f"spec.nodeName={chosen.node_name}"
-        self._reflectors = (
+        own_pods = Where(f"spec.nodeName={chosen.node_name}")
+        self._reflectors = [
             Reflector(self._client, NODES, self._nodes_changed),
             Reflector(self._client, PODS, pods.apply, own_pods),
-        )
+        ]
+        if lease:
+            only = Where(f"metadata.name={lease.name}", lease.namespace)
+            self._reflectors.append(Reflector(self._client, LEASES, self._lease_changed, only))
         rundir = appctl.rundir_of(chosen.ovsdb)
         self._purger = Purger(rundir, self._purged)
         self._connections = Connections(rundir)
@@ -89,7 +99,7 @@ class Agent:
         self._certificate = CertificateWatch(chosen.tls)
         health = Health(self._metrics.registry, self._dead, self._unhealthy, {PATH: failures.report})
         self._health = HealthServer(chosen.health_address, health)
-        status = Status(self._bridge, rundir, attacher, self._unready)
+        status = Status(self._bridge, rundir, attacher, self._unready, self._expects_controller)
         verbs = Verbs(attacher, self._unready, status.reasons, self._metrics)
         self._server = CniServer(chosen.cni_socket, verbs.serve, refused=failures.record)
 
@@ -123,7 +133,7 @@ class Agent:
         self._certificate.look(time.time())
         self._metrics.certificate_expires.set(self._certificate.expires)
         before = self._keeper.problem
-        self._metrics.host_changes.inc(self._keeper.keep(self._book.view(), time.monotonic()))
+        self._metrics.host_changes.inc(self._keeper.keep(self._view(), time.monotonic()))
         self._metrics.ports.set(len(self._bridge.ports()))
         if self._keeper.problem and self._keeper.problem != before:
             log.warning("not in order", problem=self._keeper.problem)
@@ -172,6 +182,29 @@ class Agent:
         self._book.apply(change)
         if self._book.view() != before:
             self._wake.put(True)
+
+    def _view(self) -> NodeView:
+        controller = self._controllers.view() if self._controllers else None
+        return replace(self._book.view(), controller=controller)
+
+    def _expects_controller(self) -> bool:
+        return self._controllers is None or self._controllers.expects(time.monotonic())
+
+    def _lease_changed(self, change: Change) -> None:
+        if self._controllers is None:
+            return
+        if isinstance(change, Disconnected):
+            log.warning("watch interrupted", kind=change.kind, reason=change.reason)
+        before = self._controllers.view()
+        self._controllers.apply(change, time.monotonic())
+        view = self._controllers.view()
+        if view == before:
+            return
+        if view.problem:
+            log.warning("no controller is named", problem=view.problem, kept=view.target)
+        else:
+            log.info("controller", target=view.target)
+        self._wake.put(True)
 
     def _purged(self, number: int) -> None:
         self._metrics.purges.inc()

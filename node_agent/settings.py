@@ -9,12 +9,14 @@ from msgspec import Meta, Struct
 from daemon import certificates, targets
 from daemon.certificates import TlsFiles
 from daemon.logs import Level
+from kube.lease import LeaseKey
 from node_agent.mtu import Tunnel
 from node_agent.published import Listening, listening
 
 TUNNEL_PORTS = {"geneve": 6081, "vxlan": 4789}
 """UDP ports by IANA: RFC 8926 section 3.3, RFC 7348 section 5."""
 
+CONTROLLERS = ("unix:/run/openvswitch/weft-openflow.sock",)
 HEALTH_ADDRESS = "127.0.0.1:9443"
 
 _SHARED = "Open vSwitch reads the same paths."
@@ -45,13 +47,20 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="OpenFlow targets of the bridge: ssl:IP:PORT, unix:PATH in Open vSwitch's run directory, or"
              " tcp:IP:PORT on a loopback address."),
-    ] = ("unix:/run/openvswitch/weft-openflow.sock",)  # fmt: skip
+    ] = CONTROLLERS  # fmt: skip
     tls_ca: Annotated[Path | None, Meta(description=f"{certificates.CA_HELP} {_SHARED}")] = None
     tls_certificate: Annotated[
         Path | None,
         Meta(description=f"{certificates.CERTIFICATE_HELP} It needs the DNS name {certificates.AGENT_NAME}."),
     ] = None
     tls_key: Annotated[Path | None, Meta(description=certificates.KEY_HELP)] = None
+    controller_lease: Annotated[
+        str | None,
+        Meta(
+            description="NAMESPACE/NAME of the Lease that says where the active controller listens, in place of"
+            " controllers."
+        ),
+    ] = None
     cni_socket: Annotated[str, Meta(description="Unix socket that the CNI executable connects to.")] = (
         "/run/weft/cni.sock"
     )
@@ -98,6 +107,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
             raise ValueError(f"ovsdb {self.ovsdb!r}: the database is on this node; give unix:PATH")
         if self.published_ovsdb is not None and self.listening is None:
             targets.check_encrypted("published-ovsdb", self.published_ovsdb, tls=secured)
+        if self.lease is not None and self.controllers != CONTROLLERS:
+            raise ValueError("controllers and controller-lease exclude each other: give one")
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
         if self.datapath_type == "netdev" and not self.transport_interface:
@@ -124,3 +135,11 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         if found is not None and self.tls is None:
             raise ValueError(targets.needs_files("published-ovsdb", self.published_ovsdb or ""))
         return found
+
+    @property
+    def lease(self) -> LeaseKey | None:
+        """The Lease that says where the active controller is; None: the settings do. ValueError: it names none."""
+        try:
+            return LeaseKey.parse(self.controller_lease) if self.controller_lease is not None else None
+        except ValueError as e:
+            raise ValueError(f"controller-lease {e}") from None

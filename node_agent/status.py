@@ -24,15 +24,22 @@ class Reason(NamedTuple):
 
 
 class Status:
-    """`unready` is why an ADD cannot begin; `rundir` is Open vSwitch's run directory."""
+    """`unready` is why an ADD cannot begin; `rundir` is Open vSwitch's run directory; `expects` says whether there
+    has to be a controller by now."""
 
     def __init__(
-        self, bridge: NodeBridge, rundir: Path, attacher: Attacher, unready: Callable[[], Sequence[str]]
+        self,
+        bridge: NodeBridge,
+        rundir: Path,
+        attacher: Attacher,
+        unready: Callable[[], Sequence[str]],
+        expects: Callable[[], bool] = lambda: True,
     ) -> None:
         self._bridge = bridge
         self._rundir = rundir
         self._attacher = attacher
         self._unready = unready
+        self._expects = expects
 
     def reasons(self) -> Sequence[Reason]:
         """Everything that stands in the way; nothing when an ADD can work. Changes nothing, and takes a few ms."""
@@ -55,7 +62,7 @@ class Status:
             )
             return
         controllers = self._bridge.abandoned()
-        if controllers:
+        if controllers and self._expects():
             yield Reason(
                 ErrorCode.PLUGIN_NOT_AVAILABLE,
                 f"the switch has no connection to its controller ({', '.join(controllers)}): new pods would wait for"

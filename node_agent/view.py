@@ -7,6 +7,7 @@ from kube.changes import Applied, Change, Deleted, Listed
 from kube.errors import ParseError
 from kube.membership import NodeFacts, node_facts, resolve
 from kube.objects import IPAddress, IPNetwork, Node
+from node_agent.controllers import ControllerView
 from ovsdb.rows import PodPort
 
 _NAMED = 3
@@ -14,7 +15,8 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """`problem` says why there is no pod range, as text for a CNI error; it is empty when there is one."""
+    """`problem` says why there is no pod range, as text for a CNI error; it is empty when there is one. `controller`
+    is what a Lease says of it, None where the settings do."""
 
     pod_cidrs: tuple[IPNetwork, ...] = ()
     remote_pod_cidrs: tuple[IPNetwork, ...] = ()
@@ -22,6 +24,7 @@ class NodeView:
     internal_ips: tuple[IPAddress, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     problem: str = "the Node object of this node has not been read yet"
+    controller: ControllerView | None = None
 
 
 class NodeBook:

@@ -61,7 +61,8 @@ class TransportConfig:
 
 @dataclass(frozen=True, slots=True)
 class BridgeConfig:
-    """What a node's bridge shall be. `mtu` is the pods', in bytes; `controllers` are OpenFlow targets.
+    """What a node's bridge shall be. `mtu` is the pods', in bytes; `controllers` are OpenFlow targets, None leaves
+    those that there are.
 
     A `unix:` target must lie in Open vSwitch's own run directory: it ignores others.
     """
@@ -71,7 +72,7 @@ class BridgeConfig:
     version: str
     datapath_id: int
     datapath_type: Literal["netdev", "system"]
-    controllers: tuple[str, ...]
+    controllers: tuple[str, ...] | None
     tunnel: TunnelConfig
     gateway_mac: str
     mtu: int
@@ -94,7 +95,8 @@ def ensure_bridge(txn: Txn, config: BridgeConfig, version: str = "") -> str:
         txn.set_keys(bridge, "external_ids", {NEEDS_PURGE: "true"})
     else:
         txn.remove_keys(bridge, "external_ids", [NEEDS_PURGE])
-    _set_controllers(txn, bridge, config.controllers)
+    if config.controllers is not None:
+        _set_controllers(txn, bridge, config.controllers)
     tunnel = {"type": config.tunnel.kind, "options": tunnel_options(config.tunnel)}
     gateway = {"type": "internal", "mac": config.gateway_mac, "mtu_request": config.mtu}
     _ensure_port(txn, bridge, TUNNEL_PORT, tunnel)

@@ -15,10 +15,10 @@ from kube_fixture import WAIT, FakeServer, Handler, Sink, change, endless, hang_
 
 from kube import endpoint
 from kube.changes import Applied, Listed, Refused
-from kube.client import ApiClient
+from kube.client import ApiClient, Where
 from kube.errors import ApiError, ConfigError, Unreachable
 from kube.reflector import Reflector
-from kube.resources import NAMESPACES, NODES, PODS
+from kube.resources import LEASES, NAMESPACES, NODES, PODS
 
 
 @pytest.fixture
@@ -36,8 +36,20 @@ def client(server: FakeServer) -> Iterator[ApiClient]:
 class TestRequests:
     def test_a_page_with_a_selector(self, server: FakeServer, client: ApiClient) -> None:
         server.answers(text(200, "{}"))
-        assert client.list_page(PODS, field_selector="spec.nodeName=w1", token="t/1") == b"{}"
+        assert client.list_page(PODS, Where("spec.nodeName=w1"), "t/1") == b"{}"
         assert server.seen[0].path == "/api/v1/pods?limit=500&fieldSelector=spec.nodeName%3Dw1&continue=t%2F1"
+
+    def test_one_object_is_listed_and_watched_in_its_namespace(self, server: FakeServer, client: ApiClient) -> None:
+        """Rights to one object of one namespace are rights to nothing else."""
+        server.answers(text(200, "{}"), stream())
+        where = Where("metadata.name=one", "weft-system")
+        client.list_page(LEASES, where)
+        with client.watch(LEASES, "7", where=where, timeout=9):
+            pass
+        path = "/apis/coordination.k8s.io/v1/namespaces/weft-system/leases"
+        assert server.seen[0].path == f"{path}?limit=500&fieldSelector=metadata.name%3Done"
+        assert server.seen[1].path.startswith(f"{path}?watch=true&")
+        assert server.seen[1].path.endswith("resourceVersion=7&timeoutSeconds=9&fieldSelector=metadata.name%3Done")
 
     def test_a_merge_patch(self, server: FakeServer, client: ApiClient) -> None:
         server.answers(text(200, '{"ok":1}'))

@@ -13,7 +13,7 @@ from kube_fixture import WAIT, Answer, FakeServer, Sink, change, endless, hang_u
 
 from kube import endpoint
 from kube.changes import Applied, Change, Connected, Deleted, Disconnected, Listed, Refused
-from kube.client import ApiClient
+from kube.client import ApiClient, Where
 from kube.errors import ApiError
 from kube.events import About, Notice, event
 from kube.listwatch import Pace
@@ -269,7 +269,7 @@ class TestWithTheLabApi:
             api.create(builtin.PODS, pod, "default")
         mirror = Mirror(sink)
         with ApiServer(make_app(api), [local_socket(port)]):
-            reflector = Reflector(lab_client, PODS, sink.changes.put, "spec.nodeName=w1")
+            reflector = Reflector(lab_client, PODS, sink.changes.put, Where("spec.nodeName=w1"))
             reflector.start()
             try:
                 mirror.await_that(lambda: set(mirror.objects) == {"default/here"})

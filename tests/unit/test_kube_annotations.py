@@ -6,8 +6,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from kube.annotations import NodeAnnotations
+from kube.annotations import NodeAnnotations, openflow_of
 from kube.errors import ParseError
+from kube.objects import Meta
 
 
 def test_nothing_known_says_nothing() -> None:
@@ -56,3 +57,42 @@ def test_bad_values_name_node_key_and_value(name: str, text: str) -> None:
     error = caught.value
     assert (error.kind, error.key, error.field, error.value) == ("Node", "w1", f"annotation {name}", text)
     assert error.why
+
+
+def lease(**annotations: str) -> Meta:
+    named = {f"weft.dev/{name}": text for name, text in annotations.items()}
+    return Meta("weft-controller", "weft-system", "", "1", {}, named, None, deleting=False)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["ssl:192.0.2.1:6653", "ssl:[2001:db8::1]:6653", "ssl:127.0.0.1:1", "unix:/run/of.sock", "tcp:127.0.0.1:6653",
+     "tcp:[::1]:65535"],
+)  # fmt: skip
+def test_where_the_controller_listens_for_switches(target: str) -> None:
+    assert openflow_of(lease(openflow=target)) == target
+
+
+def test_a_lease_need_not_say_where() -> None:
+    assert openflow_of(lease()) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("", "give ssl:IP:PORT"), ("banana", "give ssl:IP:PORT"), ("pssl:6653", "give ssl:IP:PORT"),
+        ("192.0.2.1:6653", "give ssl:IP:PORT"), ("SSL:192.0.2.1:6653", "give ssl:IP:PORT"),
+        ("ssl:controller:6653", "IP:PORT"), ("ssl:192.0.2.1", "IP:PORT"), ("ssl:2001:db8::1:6653", "brackets"),
+        ("ssl:192.0.2.1:0", "a port is 1 to 65535"), ("ssl:192.0.2.1:65536", "a port is 1 to 65535"),
+        ("ssl:0.0.0.0:6653", "nobody can connect to it"), ("ssl:[::]:6653", "nobody can connect to it"),
+        ("ssl:224.0.0.1:6653", "nobody can connect to it"), ("tcp:192.0.2.1:6653", "only loopback addresses"),
+        ("tcp:[2001:db8::1]:6653", "only loopback addresses"), ("unix:of.sock", "absolute path"),
+        ("unix:/a\nb", "absolute path"), (f"unix:/{'a' * 200}", "at most 107 bytes"),
+    ],
+)  # fmt: skip
+def test_a_target_that_no_switch_may_have_is_refused_by_name(target: str, why: str) -> None:
+    with pytest.raises(ParseError, match=why) as caught:
+        openflow_of(lease(openflow=target))
+    error = caught.value
+    assert (error.kind, error.key) == ("Lease", "weft-system/weft-controller")
+    assert (error.field, error.value) == ("annotation weft.dev/openflow", target)
