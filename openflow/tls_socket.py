@@ -8,7 +8,7 @@ An error of TLS ends the connection and is told as ConnectionError: os-ken takes
 which it reads again.
 """
 
-import os
+import select
 import socket
 import ssl
 import threading
@@ -117,9 +117,11 @@ class TlsSocket:
     def _say_goodbye(self) -> None:
         with suppress(OSError), self._state:
             self._tls.unwrap()  # always an error the first time: the peer's own goodbye has not come
-        with suppress(OSError):
-            # Not by the socket, which would wait while its buffer is full.
-            os.write(self._sock.fileno(), self._outgoing.read())
+        with suppress(OSError, ValueError):  # ValueError: closed already
+            room = select.poll()
+            room.register(self._sock, select.POLLOUT)
+            if room.poll(0):  # else it would be waited for
+                self._sock.send(self._outgoing.read())
 
     def close(self) -> None:
         self._sock.close()

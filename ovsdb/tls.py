@@ -9,6 +9,7 @@ import errno
 import select
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol
 
 from ovsdb.library import stream
@@ -113,6 +114,12 @@ class TlsStream(stream.Stream):  # type: ignore[misc]
             poller.immediate_wake()  # of bytes inside TLS no descriptor tells
         else:
             super().wait(poller, wait)
+
+    def close(self) -> None:
+        if self._secured is not None:
+            with suppress(OSError, ValueError):  # always one of them: nobody waits for the server's goodbye
+                self._secured.unwrap()
+        super().close()
 
     def gave_up(self) -> None:
         """Nobody waits for this connection any longer."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.cluster import Cluster
-from cluster.layout import PATHS
+from cluster.layout import PATHS, ROOT
 from images_fixture import Built
 
 CHART = ROOT / "charts" / "weft"

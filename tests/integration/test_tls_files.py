@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pki_fixture import RSA, Certified, Pki
 
-from daemon.certificates import AGENT_NAME, complaint
+from daemon.certificates import AGENT_NAME, TlsFiles, complaint
 from daemon.tls import Credentials, TlsError, examine
 
 
@@ -152,6 +152,20 @@ def test_what_replaces_the_files_is_used_by_the_next_connection(pki: Pki, tmp_pa
     second.put(tmp_path / "tls")
     assert names_shown(credentials.server, peer.client)[0] == "second"
     assert names_shown(peer.server, credentials.client)[1] == "second"
+
+
+def test_files_that_are_replaced_by_a_link_to_others_are_read_again(pki: Pki, tmp_path: Path) -> None:
+    """The kubelet's way: the files are links through one, which it turns to a new directory."""
+    now, turned = tmp_path / "..data", tmp_path / "..data.new"
+    pki.agent.put(tmp_path / "first")
+    pki.authority.issue("second").put(tmp_path / "second")
+    now.symlink_to("first")
+    credentials = Credentials(TlsFiles(now / "ca.crt", now / "tls.crt", now / "tls.key"))
+    peer = Credentials(pki.controller.files)
+    assert names_shown(credentials.server, peer.client)[0] == AGENT_NAME
+    turned.symlink_to("second")
+    turned.replace(now)
+    assert names_shown(credentials.server, peer.client)[0] == "second"
 
 
 def test_an_authority_that_is_replaced_counts_no_more(pki: Pki, tmp_path: Path) -> None:
