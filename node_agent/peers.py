@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from node_agent import rtnl_read
+from node_agent import rtnl, rtnl_read
 from node_agent.netlink import Netlink
 from node_agent.rtnl import IPAddress, Neighbour
 from ovsdb import appctl
@@ -31,6 +31,10 @@ class Schedule:
 
     def __init__(self) -> None:
         self._asked: dict[IPAddress, tuple[int, float]] = {}
+
+    def new(self, peers: Collection[IPAddress]) -> set[IPAddress]:
+        """Those that were not there the last time that somebody asked who is due."""
+        return set(peers) - self._asked.keys()
 
     def due(self, peers: Collection[IPAddress], now: float) -> list[IPAddress]:
         """Peers to ask for now, in order of their addresses: new ones, and those last asked for too long ago.
@@ -58,6 +62,8 @@ class TunnelPeers:
         """Find the peers that are due. `now`: monotonic seconds. Raises NetlinkError or OvsdbError."""
         if self._forgotten:
             self._forgotten, self._schedule = False, Schedule()
+        # A new peer may have the address of one that is gone, by which the kernel still knows that one.
+        self._forget(self._schedule.new(peers))
         due = self._schedule.due(peers, now)
         for peer in due:
             _ask(peer)
@@ -67,6 +73,15 @@ class TunnelPeers:
     def restart(self) -> None:
         """The datapath may have lost what it knew: find every peer at the next refresh. From any thread."""
         self._forgotten = True
+
+    def _forget(self, peers: set[IPAddress]) -> None:
+        with Netlink() as netlink:
+            link = rtnl_read.link(netlink, self._ifname)
+            if link is None or not peers:
+                return
+            found = set(rtnl_read.resolved_neighbours(netlink, link.index))
+            learned = found - set(rtnl_read.permanent_neighbours(netlink, link.index))
+            netlink.execute([rtnl.delete_neighbour(each, self._ifname) for each in learned if each.ip in peers])
 
     def _found(self, peers: set[IPAddress]) -> Collection[Neighbour]:
         """All neighbours that the kernel knows, after a moment to find these peers. A peer that is not on this link

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from lab_fixture import running_lab, until
 
+from kube.annotations import TUNNEL_IP
+from lab import names
 from lab.bringup import vswitchd
 from lab.lab import Lab
 from ovsdb import appctl
+
+WRONG = "02:00:00:00:00:99"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,25 @@ def test_a_datapath_that_was_restarted_knows_them_again(lab: Lab) -> None:
     lab.kill(vswitchd("node2"))
     lab.start(vswitchd("node2"))
     until(lambda: _answers(lab) and known(lab, "node2") >= others(lab, "node2"), "all peers in the new table")
+
+
+def test_a_peer_that_comes_is_not_taken_for_one_that_had_its_address(lab: Lab) -> None:
+    namespace = ("ip", "-n", names.node_namespace(lab.config.name, "node1"), "neigh")
+    device = ("198.18.1.3", "dev", "br-phy")
+    right = _mac(lab, "198.18.1.3")
+    subprocess.run((*namespace, "replace", *device, "lladdr", WRONG, "nud", "stale"), check=True)
+    appctl.ask(lab.paths.node("node1").ovs, "tnl/neigh/set", "br-phy", "198.18.1.3", WRONG)
+    gone = {"metadata": {"annotations": {TUNNEL_IP: None}}}  # its agent puts it back
+    lab.api.request("PATCH", "/api/v1/nodes/node3", gone, "application/merge-patch+json")
+    until(lambda: _mac(lab, "198.18.1.3") == right, "the peer's own MAC in the datapath's table")
+    said = subprocess.run((*namespace, "show", *device), check=True, capture_output=True, text=True).stdout
+    assert WRONG not in said
+
+
+def _mac(lab: Lab, address: str) -> str:
+    """By which node1's datapath knows a peer."""
+    table = appctl.ask(lab.paths.node("node1").ovs, "tnl/neigh/show")
+    return next((line.split()[1] for line in table.splitlines() if line.split()[:1] == [address]), "")
 
 
 def _answers(lab: Lab) -> bool:

@@ -62,3 +62,12 @@ def test_a_peer_that_leaves_and_comes_back_is_new() -> None:
 
 def test_a_peer_that_is_named_twice_is_asked_for_once() -> None:
     assert Schedule().due([A, A], 0.0) == [A]
+
+
+def test_a_peer_is_new_until_it_was_asked_for_and_again_when_it_was_gone() -> None:
+    schedule = Schedule()
+    assert schedule.new([A, B]) == {A, B}
+    schedule.due([A, B], 0.0)
+    assert schedule.new([A, B, C]) == {C}
+    schedule.due([B], 1.0)
+    assert schedule.new([A, B]) == {A}
