@@ -50,6 +50,7 @@ class Plan:
     family: str
     datapath: str
     kubeconfig: str = ""
+    controllers: int = 1
 
     def __str__(self) -> str:
         kind = f"{self.tunnel}, {self.family}, {self.datapath} datapath"
@@ -61,6 +62,7 @@ class Plan:
         return LabConfig(
             name=self.name,
             nodes=self.nodes,
+            controllers=self.controllers,
             tunnel=self.tunnel,
             family=Family(self.family),
             datapath=Datapath(self.datapath),

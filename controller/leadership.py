@@ -50,6 +50,10 @@ class Leadership:
         log.info("standing for election", lease=str(self._key), identity=self._identity)
         self._elector.start()
 
+    def hurry(self) -> None:
+        """This controller may be willing now."""
+        self._elector.hurry()
+
     def release(self) -> None:
         """Give the Lease back, once nothing is done any more that only its holder may do."""
         try:

@@ -31,7 +31,7 @@ from daemon.refusals import Refusals
 from daemon.tls import Credentials
 from kube import endpoint
 from kube.changes import Change as KubeChange
-from kube.changes import Disconnected
+from kube.changes import Disconnected, Listed
 from kube.client import ApiClient
 from kube.errors import KubeError
 from kube.events import About, Notice, event
@@ -189,6 +189,8 @@ class Controller:
         except Exception:
             # One event's defect must not end the programming of all nodes.
             log.exception("event failed", kind=type(taken).__name__)
+        if isinstance(taken, Listed) and self._core.ready and self._leadership is not None:
+            self._leadership.hurry()
         self._metrics.handling.labels(event_name(taken)).observe(time.monotonic() - started)
 
     def _carry_out(self, command: c.Command) -> None:

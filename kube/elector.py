@@ -77,6 +77,7 @@ class Elector:
         self._lasting = ""
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._hurry = threading.Event()
         self._threads = tuple(
             threading.Thread(target=run, name=name, daemon=True)
             for name, run in (("lease", self._run), ("lease-clock", self._watch_clock))
@@ -97,12 +98,17 @@ class Elector:
         for thread in self._threads:
             thread.start()
 
+    def hurry(self) -> None:
+        """Something has changed that `willing` depends on: do not wait for the next round."""
+        self._hurry.set()
+
     def release(self) -> bool:
         """End, once what was active has stopped, and give the Lease back; whether it was ours and is free now.
 
         Raises KubeError: it is not, and others have to wait until it is over.
         """
         self._ended.set()
+        self._hurry.set()
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(self._times.deadline)
@@ -125,8 +131,10 @@ class Elector:
 
     def _run(self) -> None:
         while not self._ended.is_set() and not self._election.lost:
+            self._hurry.clear()
             self._round()
-            self._ended.wait(self._times.retry)
+            if not self._ended.is_set():
+                self._hurry.wait(self._times.retry)
 
     def _watch_clock(self) -> None:
         while not self._ended.wait(self._until_deadline()):

@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from kube.endpoint import Endpoint, from_kubeconfig, from_url
-from lab import node, underlay
+from lab import names, node, underlay
+from lab.client import ApiClient
 from lab.config import ApiReady, LabConfig
 from lab.names import Datapath
 from lab.node import NodeConfig
@@ -23,7 +24,7 @@ from lab.process import Processes, ProcessSpec
 from lab.underlay import UnderlayConfig
 
 DAEMON = "daemon"
-CONTROLLER = "controller"
+CONTROLLER = names.controller_name(1)
 
 _START_SECONDS = 30.0
 _KERNEL_DATAPATH = Path("/sys/module/openvswitch")
@@ -31,6 +32,11 @@ _KERNEL_DATAPATH = Path("/sys/module/openvswitch")
 
 class BringUpError(RuntimeError):
     """The machine cannot hold a lab, or a part of it did not start; then the message has the end of its log."""
+
+
+def controller(number: int) -> str:
+    """The process name of one of several controllers."""
+    return names.controller_name(number)
 
 
 def agent(of: str) -> str:
@@ -127,11 +133,18 @@ def _start_switches(processes: Processes, nodes: tuple[NodeConfig, ...]) -> None
 
 def _start_weft(config: LabConfig, processes: Processes, endpoint: Endpoint) -> None:
     api = node.api_settings(str(config.paths.kubeconfig) if config.kubeconfig else "", endpoint.server)
-    settings = node.controller_settings(config.name, api, _free_port(), config.log_level)
-    node.write_settings(config.paths.controller_config, settings)
-    processes.start(node.controller_spec(config.name))
-    # A switch that finds no controller waits a second before it looks again, so the agents come after it.
-    _wait_for(config.paths.openflow_socket, processes, CONTROLLER)
+    if config.elected:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.LEASE_NAMESPACE}}
+        ApiClient(endpoint).apply([namespace])
+    for number in range(1, config.controllers + 1):
+        settings = node.controller_settings(config.name, api, _free_port(), config.log_level)
+        if config.elected:
+            settings = node.candidate_settings(config.name, number, settings)
+        node.write_settings(config.paths.controller(number).config, settings)
+        processes.start(node.controller_spec(config.name, number))
+    if not config.elected:
+        # A switch that finds no controller waits a second before it looks again, so the agents come after it.
+        _wait_for(config.paths.openflow_socket, processes, CONTROLLER)
     for each in config.node_configs():
         processes.start(node.agent_spec(each))
 

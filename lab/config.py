@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from lab import names
-from lab.names import MAX_NODES, Datapath, Family, LabPaths
+from lab.names import MAX_CONTROLLERS, MAX_NODES, Datapath, Family, LabPaths
 from lab.node import NodeConfig
 
 _TUNNELS = ("geneve", "vxlan")
@@ -22,7 +22,8 @@ class LabConfigError(ValueError):
 class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One lab: `nodes` counts them, `mtu` is the underlay's in bytes (at least IPv6's 1280).
 
-    With a `kubeconfig`, an absolute path, it joins that cluster; without, it plays Kubernetes itself.
+    With a `kubeconfig`, an absolute path, it joins that cluster; without, it plays Kubernetes itself. Of several
+    `controllers` one is active, by a Lease, which only a lab that plays Kubernetes can take along at its end.
 
     Without `weft` neither controller nor agents are started: for running them by hand, under a debugger. Without
     `kubelets` nobody makes the pods real that the API assigns to nodes: the caller calls the CNI plugin itself.
@@ -30,6 +31,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = "lab"
     nodes: int = 2
+    controllers: int = 1
     tunnel: str = "geneve"
     family: Family = Family.DUAL
     datapath: Datapath = Datapath.USERSPACE
@@ -43,6 +45,9 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         """This config; raises LabConfigError or LabNameError when it cannot be built."""
         names.check_lab_name(self.name)
         _check("nodes", self.nodes, range(1, MAX_NODES + 1), f"1 to {MAX_NODES}")
+        most = 1 if self.kubeconfig else MAX_CONTROLLERS
+        words = "1 in a cluster that is joined" if self.kubeconfig else f"1 to {MAX_CONTROLLERS}"
+        _check("controllers", self.controllers, range(1, most + 1), words)
         _check("mtu", self.mtu, _MTU, f"{_MTU[0]} to {_MTU[-1]}")
         _check("tunnel", self.tunnel, _TUNNELS, " or ".join(_TUNNELS))
         if self.kubeconfig and not self.kubeconfig.startswith("/"):
@@ -54,11 +59,18 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     def paths(self) -> LabPaths:
         return LabPaths(self.name)
 
+    @property
+    def elected(self) -> bool:
+        """Whether there are several controllers, one of them active."""
+        return self.controllers > 1
+
     def node_configs(self) -> tuple[NodeConfig, ...]:
         numbers = range(1, self.nodes + 1)
         kubeconfig = str(self.paths.nodes_kubeconfig) if self.kubeconfig else ""
         return tuple(
-            NodeConfig(self.name, n, self.family, self.tunnel, self.datapath, kubeconfig, self.log_level)
+            NodeConfig(
+                self.name, n, self.family, self.tunnel, self.datapath, kubeconfig, self.log_level, self.elected
+            )
             for n in numbers
         )
 

@@ -20,6 +20,9 @@ LAB = "lab.weft.dev/name"
 """Label of a lab's Nodes, and taint of those in another's cluster, whose own pods are not for a lab."""
 
 MAX_NODES = 20
+MAX_CONTROLLERS = 3
+LEASE_NAMESPACE, LEASE_NAME = "weft-system", "weft-controller"
+"""The Lease of controllers, where there are several."""
 API_PORT = 6443
 AGENT_HEALTH_PORT = 9443
 
@@ -96,6 +99,11 @@ def check_lab_name(name: str) -> str:
 
 def node_name(number: int) -> str:
     return f"node{number}"
+
+
+def controller_name(number: int) -> str:
+    """How the process of a controller is called, and the controller on its Lease."""
+    return "controller" if number == 1 else f"controller{number}"
 
 
 def underlay_namespace(lab: str) -> str:
@@ -179,6 +187,26 @@ class NodePaths:
 
 
 @dataclass(frozen=True, slots=True)
+class ControllerPaths:
+    """Where one controller keeps its files, below the lab's `root`."""
+
+    root: Path
+    name: str
+
+    @property
+    def config(self) -> Path:
+        return self.root / f"{self.name}.yaml"
+
+    @property
+    def openflow_socket(self) -> Path:
+        return self.root / f"{self.name.replace('controller', 'openflow')}.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log" / f"{self.name}.log"
+
+
+@dataclass(frozen=True, slots=True)
 class LabPaths:
     """Where a lab keeps its files: all of them under one directory, which `lab down` removes."""
 
@@ -220,11 +248,14 @@ class LabPaths:
 
     @property
     def controller_config(self) -> Path:
-        return self.root / "controller.yaml"
+        return self.controller(1).config
 
     @property
     def openflow_socket(self) -> Path:
-        return self.root / "openflow.sock"
+        return self.controller(1).openflow_socket
+
+    def controller(self, number: int) -> ControllerPaths:
+        return ControllerPaths(self.root, controller_name(number))
 
     def node(self, node: str) -> NodePaths:
         return NodePaths(self.root / "nodes" / node)

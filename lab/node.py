@@ -19,12 +19,13 @@ import yaml
 
 from cni import conflist
 from lab import names, netns
-from lab.names import Datapath, Family, LabPaths, NodePaths
+from lab.names import ControllerPaths, Datapath, Family, LabPaths, NodePaths
 from lab.process import ProcessSpec
 
 BRIDGE = "br-int"
 TRANSPORT_INTERFACE = "eth1"
 
+_LEASE = f"{names.LEASE_NAMESPACE}/{names.LEASE_NAME}"
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _ROOT = Path(__file__).resolve().parent.parent
 _RELAY = _ROOT / "build" / "weft"
@@ -37,7 +38,8 @@ class NodeError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """One node of one lab. `tunnel` is geneve or vxlan; `kubeconfig` is "" where the lab plays Kubernetes itself."""
+    """One node of one lab. `tunnel` is geneve or vxlan; `kubeconfig` is "" where the lab plays Kubernetes itself;
+    `elected` says that there are several controllers, one of them active."""
 
     lab: str
     number: int
@@ -46,6 +48,7 @@ class NodeConfig:
     datapath: Datapath
     kubeconfig: str = ""
     log_level: str = "info"
+    elected: bool = False
 
     @property
     def name(self) -> str:
@@ -76,7 +79,11 @@ def agent_settings(node: NodeConfig) -> dict[str, Any]:
         "datapath-type": node.datapath.ovs_type,
         "transport-interface": TRANSPORT_INTERFACE,
         "tunnel-type": node.tunnel,
-        "controllers": [f"unix:{node.lab_paths.openflow_socket}"],
+        **(
+            {"controller-lease": _LEASE}
+            if node.elected
+            else {"controllers": [_openflow(node.lab_paths.controller(1))]}
+        ),
         "health-address": f"127.0.0.1:{names.AGENT_HEALTH_PORT}",
         "log-level": node.log_level,
     }
@@ -90,6 +97,17 @@ def controller_settings(lab: str, api: Mapping[str, str], health_port: int, log_
         "health-address": f"127.0.0.1:{health_port}",
         "log-level": log_level,
     }
+
+
+def candidate_settings(lab: str, number: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one of several controllers: `settings`, with what is its own."""
+    target = _openflow(LabPaths(lab).controller(number))
+    own = {"openflow-listen": target, "advertise": target, "identity": names.controller_name(number)}
+    return {**settings, "lease": _LEASE, **own}
+
+
+def _openflow(controller: ControllerPaths) -> str:
+    return f"unix:{controller.openflow_socket}"
 
 
 def api_settings(kubeconfig: str, url: str) -> dict[str, str]:
@@ -131,12 +149,12 @@ def agent_spec(node: NodeConfig) -> ProcessSpec:
     )
 
 
-def controller_spec(lab: str) -> ProcessSpec:
-    paths = LabPaths(lab)
+def controller_spec(lab: str, number: int = 1) -> ProcessSpec:
+    paths = LabPaths(lab).controller(number)
     return ProcessSpec(
-        name="controller",
-        argv=(sys.executable, "-m", "controller.main", "--config", str(paths.controller_config)),
-        log=str(paths.log / "controller.log"),
+        name=paths.name,
+        argv=(sys.executable, "-m", "controller.main", "--config", str(paths.config)),
+        log=str(paths.log),
         env=python_environment(),
     )
 

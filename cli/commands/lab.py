@@ -64,6 +64,9 @@ def up(
         str,
         typer.Option("--kubeconfig", metavar="FILE", help="Join this cluster, instead of playing Kubernetes."),
     ] = "",
+    controllers: Annotated[
+        int, typer.Option(metavar="N", help="How many controllers, 1 to 3: one is active, the others stand by.")
+    ] = 1,
     name: Name = "lab",
     timeout: Seconds = 60.0,
 ) -> None:
@@ -78,7 +81,8 @@ def up(
     """
     from cli.labs import Plan, bring_up
 
-    bring_up(Plan(name, nodes, tunnel.value, family.value, datapath.value, cluster), timeout)
+    plan = Plan(name, nodes, tunnel.value, family.value, datapath.value, cluster, controllers)
+    bring_up(plan, timeout)
 
 
 @app.command()

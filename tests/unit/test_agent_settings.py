@@ -133,3 +133,13 @@ def test_settings_that_exclude_each_other_say_so() -> None:
 
 def test_the_userspace_datapath_needs_an_interface_for_its_tunnels() -> None:
     assert mistake(*MINIMUM, "--datapath-type", "netdev").startswith("datapath-type netdev needs transport-interface")
+
+
+def test_the_lease_takes_the_place_of_controllers() -> None:
+    assert settings(*MINIMUM).lease is None
+    assert str(settings(*MINIMUM, "--controller-lease", "weft-system/weft-controller").lease) == (
+        "weft-system/weft-controller"
+    )
+    both = mistake(*MINIMUM, "--controller-lease", "a/b", "--controllers", "ssl:192.0.2.1:6653")
+    assert both == "controllers and controller-lease exclude each other: give one"
+    assert "controller-lease 'b' names no Lease; give NAMESPACE/NAME" in mistake(*MINIMUM, "--controller-lease", "b")

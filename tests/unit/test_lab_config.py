@@ -29,6 +29,8 @@ def test_the_defaults_are_a_two_node_dual_stack_geneve_lab() -> None:
     [
         ({"nodes": 0}, "1 to 20"),
         ({"nodes": 21}, "1 to 20"),
+        ({"controllers": 0}, "1 to 3"),
+        ({"controllers": 4}, "1 to 3"),
         ({"tunnel": "gre"}, "geneve or vxlan"),
         ({"mtu": 1279}, "1280 to 65535"),
         ({"log_level": "loud"}, "debug, info"),
@@ -60,6 +62,21 @@ def test_agent_and_controller_meet_on_one_socket() -> None:
     agent = node.agent_settings(config.node_configs()[0])
     controller = node.controller_settings("x", {}, 2, "info")
     assert controller["openflow-listen"] in str(agent["controllers"])
+
+
+def test_several_controllers_and_the_agents_meet_on_one_lease() -> None:
+    config = LabConfig(name="x", controllers=2).check()
+    agent = _parsed(AgentSettings, node.agent_settings(config.node_configs()[0]))
+    api = node.api_settings("", "http://127.0.0.1:6443")
+    base = node.controller_settings("x", api, 9440, "info")
+    found = [_parsed(ControllerSettings, node.candidate_settings("x", n, base)).candidacy for n in (1, 2)]
+    assert {str(each.key) for each in found if each} == {agent.controller_lease}
+    assert len({(each.advertise, each.identity) for each in found if each}) == 2
+
+
+def test_several_controllers_are_for_the_labs_own_api() -> None:
+    with pytest.raises(LabConfigError, match="controllers=2: expected 1 in a cluster that is joined"):
+        LabConfig(kubeconfig="/root/.kube/config", controllers=2).check()
 
 
 @pytest.mark.parametrize(("datapath", "ovs_type"), [(Datapath.USERSPACE, "netdev"), (Datapath.KERNEL, "system")])
