@@ -42,6 +42,7 @@ def bare(_programs: None) -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
+        clusters.keep_logs()
         clusters.down()
 
 

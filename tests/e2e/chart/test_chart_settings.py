@@ -8,37 +8,21 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from chart_fixture import Obj, case_names, containers, one, rendered, template_of
 
 from controller.settings import ControllerSettings
-from daemon.fields import describe
 from daemon.settings import parse
 from node_agent.settings import AgentSettings
 
 CASES = pytest.mark.parametrize("case", case_names())
-
-# What TLS and fail-over bring. To be removed when they are there: then all is read as it stands.
-COMING = {
-    "lease", "identity", "advertise", "controller-lease", "proc-sys", "tls-ca", "tls-certificate", "tls-key",
-}  # fmt: skip
-
-
-def known(cls: type[msgspec.Struct]) -> set[str]:
-    return {each.key for each in describe(cls)}
 
 
 def loaded(cls: type[msgspec.Struct], objects: list[Obj], kind: str, prog: str, **env: str) -> Any:
     """The settings that a daemon of the chart has, in a pod with these variables."""
     (container,) = (each for each in containers(template_of(objects, kind, prog)) if each["name"] == prog)
     text = one(objects, "ConfigMap", prog)["data"][f"{prog.removeprefix('weft-')}.yaml"]
-    keys, coming = known(cls), COMING - known(cls)
-    file = {key: value for key, value in yaml.safe_load(text).items() if key in keys or key not in coming}
     flags = [substituted(each, env) for each in container["args"]]
-    flags = [each for each in flags if each[2:].partition("=")[0] not in coming]
-    if "tls-ca" in coming:
-        flags = [each for each in flags if not each.startswith("--openflow-listen=ssl:")]
-    return parse(cls, flags, prog=prog, read=lambda _: yaml.safe_dump(file))
+    return parse(cls, flags, prog=prog, read=lambda _: text)
 
 
 def substituted(argument: str, env: dict[str, str]) -> str:

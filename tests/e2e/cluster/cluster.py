@@ -12,7 +12,7 @@ from typing import Any
 
 from cluster import cgroups, control_plane, images, pki, tools
 from cluster.layout import CONTROL, FAMILY, LAB, PATHS, ROOT, NodeLayout
-from cluster.machine import HOLDER, processes, wait
+from cluster.machine import HOLDER, Machine, processes, wait
 from cluster.node import Node
 from lab import netns, underlay
 from lab.cleanup import sweep
@@ -20,6 +20,7 @@ from lab.underlay import UnderlayConfig
 
 MTU = 1500
 _UNDERLAY = UnderlayConfig(LAB, FAMILY, MTU)
+_LOGS = ROOT / "build" / "e2e" / "logs"
 _WRAPPER = ROOT / "build" / "e2e" / "kubectl"
 _NODE_SECONDS = 60.0
 
@@ -115,7 +116,7 @@ def up(nodes: int = 2) -> Cluster:
     try:
         return _start(programs, nodes)
     except BaseException:
-        _keep_logs()
+        keep_logs()
         down()
         raise
 
@@ -176,12 +177,18 @@ def _end_programs(node: NodeLayout) -> None:
         processes().stop(name)
 
 
-def _keep_logs() -> None:
-    """What a cluster that did not start had to say, for whoever looks for the reason."""
-    kept = ROOT / "build" / "e2e" / "logs"
-    shutil.rmtree(kept, ignore_errors=True)
+def keep_logs() -> None:
+    """What programs and containers had to say, for whoever looks for the reason of something: in build/e2e/logs."""
+    shutil.rmtree(_LOGS, ignore_errors=True)
     for directory in (CONTROL, *(node.files for node in _known_nodes())):
         for log in directory.glob("*.log"):
-            target = kept / directory.name / log.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(log, target)
+            _keep(log, _LOGS / directory.name / log.name)
+    for node in _known_nodes():
+        pods = Machine(node).inside("/var/log/pods") if processes().running(node.process(HOLDER)) else Path("/none")
+        for log in pods.glob("*/*/*.log"):
+            _keep(log, _LOGS / node.name / "pods" / log.relative_to(pods))
+
+
+def _keep(log: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(log, target)
