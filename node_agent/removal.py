@@ -25,11 +25,15 @@ from node_agent.transport import Addressing, AddressingError, Transport
 from ovsdb.rows import GATEWAY_PORT, NODE, TRANSPORT_ADDRESSES
 
 _SECONDS = 30.0
-_KERNEL_DATAPATH = "ovs-system"
+_KERNEL_DATAPATH, _USER_DATAPATH = "ovs-system", "ovs-netdev"
+_ACCESS = {"manager_options": 2, "ssl": 3}
+"""Columns of the table Open_vSwitch, and where `_QUERY` asks for the rows that they name."""
 _QUERY = json.dumps([
     "Open_vSwitch",
     {"op": "select", "table": "Bridge", "where": [], "columns": ["name", "external_ids", "ports"]},
     {"op": "select", "table": "Port", "where": [], "columns": ["_uuid", "name"]},
+    {"op": "select", "table": "Manager", "where": [], "columns": ["_uuid", "external_ids"]},
+    {"op": "select", "table": "SSL", "where": [], "columns": ["_uuid", "external_ids"]},
 ])  # fmt: skip
 
 
@@ -63,10 +67,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What a switch's database says of Weft: its bridges, and the interface that one of them took over, if any."""
+    """What a switch's database says of Weft: its bridges, the interface that one of them took over, if any, and rows
+    by which the database is reached over TLS, as (column of Open_vSwitch, UUID)."""
 
     bridges: tuple[str, ...] = ()
     transport: Transport | None = None
+    access: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,10 @@ def remove(places: Places) -> Iterator[str]:
     """
     _refuse_while_served(places)
     # No pod comes any more before those that are there go.
-    for path in (places.on_node(places.conf_dir / conflist.CONFLIST_NAME), places.on_node(places.bin_dir / "weft")):
-        yield from _unlinked(path)
+    for path in (places.conf_dir / conflist.CONFLIST_NAME, places.bin_dir / conflist.PLUGIN_NAME):
+        if places.on_node(path).exists():
+            places.on_node(path).unlink()
+            yield f"file {path}"
     for name in wiring.host_interfaces():
         if wiring.delete(name):
             yield f"pod interface {name}"
@@ -95,7 +103,8 @@ def remove(places: Places) -> Iterator[str]:
         nft.remove()
         yield f"nftables table {nft.TABLE}"
     for directory in (places.run_dir, places.data_dir):
-        yield from _emptied(places.on_node(directory))
+        if _emptied(places.on_node(directory)):
+            yield f"directory {directory}"
 
 
 def read_switch(answer: str) -> Switch:
@@ -104,10 +113,12 @@ def read_switch(answer: str) -> Switch:
     Raises RemovalError.
     """
     try:
-        bridges = _bridges(json.loads(answer))
+        results = json.loads(answer)
+        bridges = _bridges(results)
         ours = tuple(each.name for each in bridges if NODE in each.keys or TRANSPORT_ADDRESSES in each.keys)
         moved = next((each for each in bridges if TRANSPORT_ADDRESSES in each.keys), None)
-        return Switch(ours, _transport(moved) if moved else None)
+        access = [(column, uuid) for column, place in _ACCESS.items() for uuid in _ours(results[place]["rows"])]
+        return Switch(ours, _transport(moved) if moved else None, tuple(access))
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise RemovalError(f"the switch's database says what cannot be read: {e}") from e
 
@@ -118,6 +129,10 @@ def _bridges(results: list[Any]) -> list[_Bridge]:
         _Bridge(row["name"], dict(row["external_ids"][1]), tuple(names[uuid] for uuid in _uuids(row["ports"])))
         for row in results[0]["rows"]
     ]
+
+
+def _ours(rows: list[Any]) -> list[str]:
+    return [row["_uuid"][1] for row in rows if NODE in dict(row["external_ids"][1])]
 
 
 def _uuids(value: list[Any]) -> list[str]:
@@ -176,9 +191,12 @@ def _remove_switch(running: bool, switch: Switch) -> Iterator[str]:
         for bridge in switch.bridges:
             _output("ovs-vsctl", "--timeout=10", "--if-exists", "del-br", bridge)
             yield f"bridge {bridge}"
+        for column, uuid in switch.access:
+            _output("ovs-vsctl", "--timeout=10", "remove", "Open_vSwitch", ".", column, uuid)
+            yield f"what {column} says of TLS"
         return
     # Its devices outlive a switch: TAP devices are made to, and a kernel datapath is the kernel's.
-    for name in (GATEWAY_PORT, *switch.bridges):
+    for name in (GATEWAY_PORT, *switch.bridges, _USER_DATAPATH):
         yield from _deleted(name)
     if _exists(_KERNEL_DATAPATH):
         _output("ovs-dpctl", "del-dp", f"system@{_KERNEL_DATAPATH}")
@@ -197,21 +215,15 @@ def _exists(name: str) -> bool:
         return rtnl_read.link(netlink, name) is not None
 
 
-def _unlinked(path: Path) -> Iterator[str]:
-    if path.exists():
-        path.unlink()
-        yield f"file {path}"
-
-
-def _emptied(directory: Path) -> Iterator[str]:
-    """The directory with all that is in it; just that where it is a mount of this container's."""
+def _emptied(directory: Path) -> bool:
+    """Remove the directory with all that is in it; only the latter where it is a mount. False: it was not there."""
     if not directory.is_dir():
-        return
+        return False
     for path in directory.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not directory.is_mount():
         directory.rmdir()
-    yield f"directory {directory}"
+    return True
 
 
 def _answers(server: Path) -> bool:

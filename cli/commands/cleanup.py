@@ -29,7 +29,7 @@ def cleanup(
     ] = "",
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for all nodes.")] = 120.0,
 ) -> None:
-    """Take away what `helm uninstall` leaves on the nodes and in the cluster.
+    """Take away what `helm uninstall` leaves of Weft.
 
     On every node: the CNI executable and configuration, pods' interfaces, bridges, routes, the nftables table,
     sockets and the switch's database; the transport interface has its addresses back. In the cluster: annotations

@@ -10,7 +10,7 @@ from cluster import control_plane, pki
 from cluster.cluster import Cluster
 from cluster.node import Node
 from images_fixture import Built
-from pods import Obj, deployment, run
+from pods import deployment, run
 from weft_fixture import RELEASE, SPACE
 
 pytestmark = pytest.mark.timeout(400)
@@ -22,13 +22,13 @@ _KINDS = ("nodes", "leases.coordination.k8s.io", "clusterroles", "clusterrolebin
 
 
 @pytest.fixture(scope="module")
-def before(bare: Cluster) -> dict[str, Obj]:
+def before(bare: Cluster) -> dict[str, set[str]]:
     """What the nodes had before there was Weft."""
     return {node.name: network(node) for node in bare.nodes}
 
 
 @pytest.fixture(scope="module")
-def gone(before: dict[str, Obj], weft: Cluster, built: Built) -> Cluster:
+def gone(before: dict[str, set[str]], weft: Cluster, built: Built) -> Cluster:
     """Weft was there, with pods that still run, and is not any more."""
     run(weft, deployment("left", 2))
     weft.helm("uninstall", RELEASE, "--namespace", SPACE, "--wait")
@@ -46,13 +46,15 @@ def weftctl(*arguments: str) -> str:
     return done.stdout
 
 
-def test_cleanup_refuses_while_weft_is_installed(before: dict[str, Obj], weft: Cluster) -> None:
+def test_cleanup_refuses_while_weft_is_installed(before: dict[str, set[str]], weft: Cluster) -> None:
     with pytest.raises(AssertionError, match="still installed"):
         weftctl("cleanup", "--namespace", SPACE)
 
 
-def test_the_nodes_network_is_as_it_was(before: dict[str, Obj], gone: Cluster) -> None:
-    assert {node.name: network(node) for node in gone.nodes} == before
+def test_the_nodes_network_is_as_it_was(before: dict[str, set[str]], gone: Cluster) -> None:
+    for node in gone.nodes:
+        after = network(node)
+        assert (after - before[node.name], before[node.name] - after) == (set(), set())
 
 
 def test_no_file_is_left(gone: Cluster) -> None:
@@ -72,10 +74,11 @@ def test_cleanup_again_finds_nothing(gone: Cluster, built: Built) -> None:
     assert said.count("nothing of Weft is on this machine") == len(gone.nodes)
 
 
-def network(node: Node) -> Obj:
-    """Devices, addresses, routes, and tables of nftables that are not kube-proxy's or the kubelet's."""
+def network(node: Node) -> set[str]:
+    """Devices, addresses, routes and rules of a node, and tables of nftables that are not kube-proxy's."""
     devices = json.loads(node.machine.run("ip", "-json", "addr"))
-    addresses = {each["ifname"]: sorted(a["local"] for a in each["addr_info"]) for each in devices}
-    routes = {line.strip() for flag in ("-4", "-6") for line in node.machine.run("ip", flag, "route").splitlines()}
-    tables = node.machine.run("nft", "list", "tables").splitlines()
-    return {"addresses": addresses, "routes": sorted(routes), "tables": [each for each in tables if "weft" in each]}
+    flags = {f"{each['ifname']} {flag}" for each in devices for flag in each["flags"]}
+    addresses = {f"{each['ifname']} {a['local']}/{a['prefixlen']}" for each in devices for a in each["addr_info"]}
+    shown = [node.machine.run("ip", family, what) for family in ("-4", "-6") for what in ("route", "rule")]
+    tables = [line for line in node.machine.run("nft", "list", "tables").splitlines() if "weft" in line]
+    return {*flags, *addresses, *(line.strip() for text in shown for line in text.splitlines()), *tables}

@@ -11,6 +11,7 @@ import images_fixture
 import pytest
 import weft_fixture
 from cluster.cluster import Cluster, ClusterError
+from cluster.machine import wait
 from figures import record
 from images_fixture import Built
 from pods import Obj, Pod, delete, deployment, pods_of, run
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.timeout(400)
 
 ROLLED = ("deployment/weft-controller", "daemonset/weft-agent")
 INTERVAL = 0.01
+SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_a_restart_of_open_vswitch_is_over_when_its_flows_are_back(weft: Cluster
     with stream(*ends, interval=INTERVAL) as flowing:
         for pod in sorted(pods(weft, "ovs")):
             weft.kubectl("delete", "pod", "-n", SPACE, pod, "--wait=true", seconds=120)
-            weft.kubectl("rollout", "status", "-n", SPACE, "daemonset/weft-ovs", "--timeout=60s", seconds=70)
+            wait(lambda: _ready(weft, "ovs") == len(weft.nodes), "Open vSwitch runs again", SECONDS)
         flowing.wait_sent(300)
     record("Open vSwitch restarted on both nodes", sent=flowing.sent(), lost=len(flowing.lost()), **flowing.outages())
     with stream(*ends, interval=INTERVAL) as afterwards:
@@ -110,6 +112,11 @@ def pods(cluster: Cluster, component: str) -> set[str]:
 def _pods(cluster: Cluster, component: str) -> list[Obj]:
     found: list[Obj] = cluster.get("pods", "-n", SPACE, "-l", f"app.kubernetes.io/component={component}")["items"]
     return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+
+def _ready(cluster: Cluster, component: str) -> int:
+    conditions = (each["status"].get("conditions", ()) for each in _pods(cluster, component))
+    return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in each) for each in conditions)
 
 
 def _end(pod: Pod) -> End:

@@ -19,7 +19,7 @@ from chart_fixture import NAMESPACE, installed
 from programs_fixture import ROOT
 
 from kube.changes import Listed
-from kube.client import ApiClient
+from kube.client import ApiClient, Where
 from kube.endpoint import Endpoint
 from kube.resources import NODES, PODS
 
@@ -224,7 +224,7 @@ def test_an_agent_can_do_what_an_agent_does(cluster: ApiServer) -> None:
     assert {each.meta.name for listed in nodes for each in listed.objects} >= {"node1", "node2"}
     assert [each.meta.name for listed in own for each in listed.objects] == ["agent-node1"]
     for kind, selector in ((NODES, ""), (PODS, "spec.nodeName=node1")):
-        client.watch(kind, "0", field_selector=selector, timeout=1).close()
+        client.watch(kind, "0", where=Where(fields=selector), timeout=1).close()
     client.get(PODS, "agent-node1", NAMESPACE)
     client.patch_merge(NODES, "node1", annotation("weft.dev/tunnel-ip", "192.0.2.1"))
     one_lease = f"{LEASES}?fieldSelector=metadata.name%3Dweft-controller"

@@ -51,7 +51,7 @@ for each in etc opt var/lib; do
     mount -t overlay -o "lowerdir=/$each,upperdir=$2/$each/upper,workdir=$2/$each/work" overlay "/$each"
 done
 for each in etc/cni etc/openvswitch opt/cni var/lib/cni var/lib/containerd var/lib/kubelet var/lib/openvswitch \\
-            var/lib/weft var/log; do
+            var/log; do
     mkdir -p "$2/own/$each" "/$each"
     mount --bind "$2/own/$each" "/$each"
 done
