@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 from keeper_fixture import VIEW, Host, host
 
+from node_agent.attach import Attacher, NodeNetwork, Surroundings
+from node_agent.bridge import NodeBridge
 from node_agent.controllers import ControllerView
+from node_agent.status import Status
 from node_agent.view import NodeView
+from ovsdb.appctl import rundir_of
+from ovsdb.loop import OvsdbLoop
+from ovsdb.schema import OWN
 
 ONE, TWO = "tcp:127.0.0.1:6661", "tcp:127.0.0.1:6662"
+WAIT = 10.0
 WHY = "there is no Lease a/b"
 
 
@@ -65,3 +72,27 @@ def test_a_change_of_hands_is_followed_and_costs_no_flow(node: Host) -> None:
         assert flows(node) == before
     node.kept(told(TWO, "it was deleted"))
     assert targets(node) == [TWO]
+
+
+def test_a_controller_that_is_away_is_told_when_one_has_to_be_there(node: Host) -> None:
+    """While the API is away, none need be; the node would be taken out of service just as it is back."""
+    node.kept(told(ONE))
+    expected: list[bool] = []
+    with OvsdbLoop() as loop:
+        bridge = NodeBridge(loop.session(node.ovs.remote, OWN), "br-int", controller_seconds=0.0)
+        bridge.start()
+        bridge.wait_ready(WAIT)
+        around = Surroundings(_no_network, list, lambda _: (), lambda _: False, lambda _: {})
+        attacher = Attacher(bridge, around, seed=1)
+        status = Status(bridge, rundir_of(node.ovs.remote), attacher, lambda: ["other"], lambda: bool(expected))
+
+        def missing() -> list[str]:
+            return [text for _, text in status.reasons() if f"no connection to its controller ({ONE})" in text]
+
+        assert missing() == []
+        expected.append(True)
+        assert len(missing()) == 1
+
+
+def _no_network() -> NodeNetwork:
+    raise AssertionError("STATUS asks for no address when none can be given")
