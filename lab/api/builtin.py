@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lab.api import crd, printers
+from lab.api import crd, leases, printers
 from lab.api.errors import Obj
 from lab.api.resources import Registry, Resource
 
@@ -103,7 +103,9 @@ SERVICES = Resource(
 ENDPOINT_SLICES = Resource(
     "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", columns=printers.ENDPOINT_SLICE_COLUMNS
 )
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", columns=printers.LEASE_COLUMNS)
+LEASES = Resource(
+    "coordination.k8s.io", "v1", "leases", "Lease", columns=printers.LEASE_COLUMNS, defaults=leases.checked
+)
 NETWORK_POLICIES = Resource(
     _NETWORKING,
     "v1",

@@ -170,9 +170,9 @@ def run(*argv: str) -> str:
 # What is told.
 
 
-def metrics(lab: Lab) -> dict[tuple[str, ...], float]:
-    """The controller's counters and gauges: name and label values → value."""
-    address = yaml.safe_load(lab.paths.controller_config.read_text())["health-address"]
+def metrics(lab: Lab, number: int = 1) -> dict[tuple[str, ...], float]:
+    """Counters and gauges of the controller, or of one of several: name and label values → value."""
+    address = yaml.safe_load(lab.paths.controller(number).config.read_text())["health-address"]
     with urlopen(f"http://{address}/metrics", timeout=WAIT) as answer:
         families = text_string_to_metric_families(answer.read().decode())
         return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
