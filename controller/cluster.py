@@ -194,5 +194,4 @@ class Cluster:
 def _belongs(port: PodPort, candidate: Pod, where: str) -> bool:
     """Whether a Pod object is the one that this port was made for, and not a later one of the same name."""
     # Bound to this node, and nothing less: policies are in force where a Pod says that it runs.
-    same = not port.uid or not candidate.meta.uid or port.uid == candidate.meta.uid
-    return same and candidate.node_name == where
+    return (not candidate.meta.uid or candidate.goes_by(port.uid)) and candidate.node_name == where

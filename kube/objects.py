@@ -25,6 +25,9 @@ IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 A = TypeVar("A", IPAddress, IPNetwork)
 
+MIRROR = "kubernetes.io/config.mirror"
+"""Annotation of the Pod that a kubelet makes of a static pod."""
+
 PROTOCOLS = frozenset({"TCP", "UDP", "SCTP"})
 # kubectl apply's copy of the whole object: nobody reads it, and on many pods it would be most of the memory.
 _UNREAD_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
@@ -89,6 +92,13 @@ class Pod:
     def finished(self) -> bool:
         """True once no container will run again: its address may already belong to another pod."""
         return self.phase in ("Succeeded", "Failed")
+
+    def goes_by(self, uid: str) -> bool:
+        """Whether it is the one that a runtime knows by a uid ("": it knows none), and not another of its name.
+
+        A static pod's is that of its file, which the Pod that the kubelet makes of it says in MIRROR.
+        """
+        return not uid or uid in (self.meta.uid, self.meta.annotations.get(MIRROR))
 
 
 class Object(Protocol):

@@ -10,9 +10,6 @@ from kube.errors import ApiError, KubeError, ParseError
 from kube.objects import Pod, parse_pod
 from kube.resources import PODS
 
-MIRROR = "kubernetes.io/config.mirror"
-"""Annotation of the Pod that a kubelet makes of a static pod. The runtime knows that by another uid than the API."""
-
 
 class PodBook:
     """Follows the Pods of a node, and asks the API for one that it has not heard of: a runtime may be faster than the
@@ -35,9 +32,9 @@ class PodBook:
     def annotations(self, args: PodArgs) -> Mapping[str, str]:
         """Those of just this pod; none when the API does not know it. CniError 11: the API cannot be asked."""
         known = self._known.get(f"{args.namespace}/{args.pod}")
-        if known is None or not is_pod(known, args.uid):
+        if known is None or not known.goes_by(args.uid):
             known = self._ask(args)
-        return known.meta.annotations if known is not None and is_pod(known, args.uid) else {}
+        return known.meta.annotations if known is not None and known.goes_by(args.uid) else {}
 
     def _ask(self, args: PodArgs) -> Pod | None:
         try:
@@ -48,11 +45,6 @@ class PodBook:
             raise _unknown(args, e) from e
         except (KubeError, ParseError) as e:
             raise _unknown(args, e) from e
-
-
-def is_pod(pod: Pod, uid: str) -> bool:
-    """Whether it is the one that a runtime knows by a uid, rather than an earlier or later one of its name."""
-    return not uid or uid == pod.meta.uid or MIRROR in pod.meta.annotations
 
 
 def _unknown(args: PodArgs, error: Exception) -> CniError:

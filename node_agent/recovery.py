@@ -15,7 +15,6 @@ from daemon import logs
 from kube.objects import Pod
 from node_agent import wiring
 from node_agent.bridge import NodeBridge
-from node_agent.pods import is_pod
 from ovsdb.rows import Bridge, PodPort
 
 COMMIT_SECONDS = 5.0
@@ -51,7 +50,7 @@ def _has_pod(port: PodPort, pods: Pods) -> bool:
     pod = pods.get(key)
     if pod is None:
         return key in pods
-    return is_pod(pod, port.uid)
+    return pod.goes_by(port.uid)
 
 
 class Overdue:

@@ -51,5 +51,4 @@ def weft(bare: Cluster, built: Built) -> Cluster:
     """Two nodes with Weft, Ready."""
     weft_fixture.load(bare, built)
     weft_fixture.install(bare, built)
-    bare.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", seconds=70)
     return bare

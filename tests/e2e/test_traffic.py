@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,8 +10,9 @@ from itertools import permutations
 
 import pytest
 from cluster.cluster import Cluster
-from cluster.images import PAGE
+from cluster.images import BUSYBOX, PAGE
 from cluster.layout import API_SERVICE, gateway_addresses
+from cluster.machine import wait
 from pods import Pod, delete, deployment, on_each_node, pods_of, run, service
 from traffic_fixture import DATAGRAM, Sender, answering
 from web import echo, echoing, page, serving
@@ -96,6 +98,28 @@ def test_a_megabyte_by_http_comes_whole(web: list[Pod], family: int) -> None:
     for other in web[1:]:
         with serving(other.namespace, other.ips[family], "x" * MEGABYTE) as port:
             assert page(web[0].namespace, other.ips[family], port) == "x" * MEGABYTE
+
+
+def test_a_static_pod_has_the_network_too(weft: Cluster, web: list[Pod]) -> None:
+    """The kubelet makes a Pod for it, whose uid is another than the one that it tells the runtime."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "static", "namespace": "default", "labels": {"app": "static"}},
+        "spec": {"containers": [{"name": "only", "image": BUSYBOX}], "terminationGracePeriodSeconds": 1},
+    }
+    file = weft.node("node1").static_pods / "static.json"
+    file.write_text(json.dumps(pod))
+    try:
+        wait(lambda: pods_of(weft, "static"), "the static pod runs", 60)
+        (static,) = pods_of(weft, "static")
+        for ip in static.ips:
+            assert page(web[-1].namespace, ip) == PAGE
+        for ip in web[-1].ips:
+            assert page(static.namespace, ip) == PAGE
+    finally:
+        file.unlink()
+    wait(lambda: weft.get("pods", "-l", "app=static")["items"] == [], "the static pod is gone", 60)
 
 
 def test_a_probe_that_fails_restarts_the_container(weft: Cluster) -> None:

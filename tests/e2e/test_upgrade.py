@@ -1,6 +1,6 @@
 """Upgrades and rollbacks by helm, under a stream of packets between pods of two nodes, a hundred a second.
 
-Rolling controllers and agents loses nothing. What restarting Open vSwitch costs is in bench/results.md.
+Rolling controllers and agents loses nothing. What restarting Open vSwitch costs is in docs/e2e.md.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from cni.requested import PodArgs
 from kube.changes import Applied, Deleted, Listed
 from kube.client import ApiClient
 from kube.endpoint import from_url
-from kube.objects import parse_pod
-from node_agent.pods import MIRROR, PodBook
+from kube.objects import MIRROR, parse_pod
+from node_agent.pods import PodBook
 
 ANNOTATIONS = {"weft.dev/ips": "10.1.0.5"}
 
@@ -61,5 +61,6 @@ def test_one_that_cannot_be_read_any_more_is_what_it_was(book):
 
 
 def test_the_runtime_knows_a_static_pod_by_another_uid(book):
-    book.apply(Applied(pod(uid="of-the-mirror", **{MIRROR: "x"})))
-    assert asked(book, uid="of-the-file") == {**ANNOTATIONS, MIRROR: "x"}
+    mirror = {MIRROR: "of-the-file"}
+    book.apply(Applied(pod(uid="of-the-mirror", **mirror)))
+    assert asked(book, uid="of-the-file") == {**ANNOTATIONS, **mirror}

@@ -7,6 +7,7 @@ from cluster_fixture import World, flows_of, namespace, pod, port
 from controller import commands as c
 from controller.switch import Phase
 from kube.changes import Connected, Disconnected, Listed
+from kube.objects import MIRROR
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT
 
 
@@ -147,6 +148,17 @@ def test_a_pod_of_the_same_name_but_another_uid_is_another_pod():
     made.run()
     assert not holds(switch, made.row("n1", "web"))
     assert made.announced == [c.Announce("n1", "web", None)]
+
+
+def test_the_mirror_of_a_static_pod_is_the_pod_of_its_file():
+    made, switch = running()
+    mirror = made.add_pod("web", on="n1", uid="of-the-mirror")
+    made.put(replace(mirror, meta=replace(mirror.meta, annotations={MIRROR: "another"})))
+    made.run()
+    assert not holds(switch, made.row("n1", "web"))
+    made.put(replace(mirror, meta=replace(mirror.meta, annotations={MIRROR: made.row("n1", "web").uid})))
+    made.run()
+    assert holds(switch, made.row("n1", "web"))
 
 
 def test_a_pod_that_runs_on_another_node_is_not_this_ports():

@@ -47,6 +47,11 @@ class Node:
         return self.layout.name
 
     @property
+    def static_pods(self) -> Path:
+        """The directory whose pods the kubelet runs without being told to by the API."""
+        return self._file("static-pods")
+
+    @property
     def machine(self) -> Machine:
         return Machine(self.layout)
 
@@ -113,6 +118,7 @@ class Node:
         return (binary, *flags[program])
 
     def _configure(self) -> None:
+        self.static_pods.mkdir(exist_ok=True)
         self._file("containerd.toml").write_text(_CONTAINERD)
         self._file("kubelet.json").write_text(json.dumps(self._kubelet(), indent=1))
         self._file("kube-proxy.json").write_text(json.dumps(_proxy(), indent=1))
@@ -140,6 +146,7 @@ class Node:
             "tlsPrivateKeyFile": key,
             "clusterDomain": DOMAIN,
             "resolvConf": "",
+            "staticPodPath": str(self.static_pods),
             "enforceNodeAllocatable": ["pods"],
             "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
             "imageGCHighThresholdPercent": 100,
