@@ -110,9 +110,6 @@ class Controller:
         self._health.close()
         return code
 
-    def stop(self) -> None:
-        self._queue.put(Order.STOP)
-
     def _listen(self) -> Listener:
         return Listener(self._chosen.openflow_listen, self._openflow)
 
@@ -141,6 +138,9 @@ class Controller:
             self._listener.stop()
         if self._leadership is not None:
             self._leadership.release()
+
+    def stop(self) -> None:
+        self._queue.put(Order.STOP)
 
     def _serve(self) -> int:
         """Until it is told to stop, or cannot go on; the exit code."""

@@ -39,6 +39,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="OpenFlow targets of the bridge; a unix: path must lie in Open vSwitch's run directory."),
     ] = CONTROLLERS
+    cni_socket: Annotated[str, Meta(description="Unix socket that the CNI executable connects to.")] = (
+        "/run/weft/cni.sock"
+    )
+    bridge: Annotated[str, Meta(description="Name of the bridge.")] = "br-int"
     controller_lease: Annotated[
         str | None,
         Meta(
@@ -46,10 +50,6 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
             " controllers."
         ),
     ] = None
-    cni_socket: Annotated[str, Meta(description="Unix socket that the CNI executable connects to.")] = (
-        "/run/weft/cni.sock"
-    )
-    bridge: Annotated[str, Meta(description="Name of the bridge.")] = "br-int"
     datapath_type: Annotated[
         Literal["system", "netdev"], Meta(description="system: Linux kernel module; netdev: user space.")
     ] = "system"
@@ -84,22 +84,6 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     ] = HEALTH_ADDRESS
     log_level: Annotated[Level, Meta(description="Least severe log lines to write.")] = "info"
 
-    def __post_init__(self) -> None:
-        for target in self.controllers:
-            if not target.startswith(("unix:", "tcp:", "ssl:")):
-                raise ValueError(
-                    f"controllers: {target!r} is no OpenFlow target; give unix:PATH, tcp:IP:PORT or ssl:IP:PORT"
-                )
-        if self.lease is not None and self.controllers != CONTROLLERS:
-            raise ValueError("controllers and controller-lease exclude each other: give one")
-        if self.api_server and self.kubeconfig:
-            raise ValueError("api-server and kubeconfig exclude each other: give one")
-        if self.datapath_type == "netdev" and not self.transport_interface:
-            raise ValueError(
-                "datapath-type netdev needs transport-interface: the userspace datapath sends tunnels through a"
-                " bridge of its own, which the interface joins"
-            )
-
     @property
     def lease(self) -> LeaseKey | None:
         """The Lease that says where the active controller is; None: the settings do. ValueError: it names none."""
@@ -107,3 +91,19 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
             return LeaseKey.parse(self.controller_lease) if self.controller_lease is not None else None
         except ValueError as e:
             raise ValueError(f"controller-lease {e}") from None
+
+    def __post_init__(self) -> None:
+        for target in self.controllers:
+            if not target.startswith(("unix:", "tcp:", "ssl:")):
+                raise ValueError(
+                    f"controllers: {target!r} is no OpenFlow target; give unix:PATH, tcp:IP:PORT or ssl:IP:PORT"
+                )
+        if self.api_server and self.kubeconfig:
+            raise ValueError("api-server and kubeconfig exclude each other: give one")
+        if self.lease is not None and self.controllers != CONTROLLERS:
+            raise ValueError("controllers and controller-lease exclude each other: give one")
+        if self.datapath_type == "netdev" and not self.transport_interface:
+            raise ValueError(
+                "datapath-type netdev needs transport-interface: the userspace datapath sends tunnels through a"
+                " bridge of its own, which the interface joins"
+            )
