@@ -116,9 +116,6 @@ class Controller:
         self._health.close()
         return code
 
-    def stop(self) -> None:
-        self._queue.put(Order.STOP)
-
     def _secure(self) -> Secured | None:
         """Have nodes' databases reached over TLS; how switches are to be."""
         credentials = self._credentials
@@ -156,6 +153,9 @@ class Controller:
             self._listener.stop()
         if self._leadership is not None:
             self._leadership.release()
+
+    def stop(self) -> None:
+        self._queue.put(Order.STOP)
 
     def _serve(self) -> int:
         """Until it is told to stop, or cannot go on; the exit code."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daemon import targets
 from kube.annotations import OPENFLOW, openflow_of
 from kube.changes import Applied, Change, Connected, Deleted, Disconnected, Listed, Refused
 from kube.errors import ParseError
@@ -30,8 +31,10 @@ class ControllerView:
 class ControllerBook:
     """Follows one Lease. Times are monotonic seconds."""
 
-    def __init__(self, key: LeaseKey) -> None:
+    def __init__(self, key: LeaseKey, *, tls: bool) -> None:
+        """`tls`: the agent has certificates, so the switch can connect to a target `ssl:…`."""
         self._key = key
+        self._tls = tls
         self._view = ControllerView(None, f"Lease {key} has not been read yet")
         self._followed_since: float | None = None
 
@@ -70,4 +73,6 @@ class ControllerBook:
             problem = f"there is no Lease {self._key}: is weft-controller running, and its setting lease the same?"
         elif target is None and not problem:
             problem = f"Lease {self._key} has no annotation {OPENFLOW}: no weft-controller has taken it yet"
+        elif target is not None and target.startswith("ssl:") and not self._tls:
+            problem, target = f"Lease {self._key}: {targets.needs_files(OPENFLOW, target)}", None
         self._view = ControllerView(target or self._view.target, problem)

@@ -65,7 +65,7 @@ class Agent:
         self._book = NodeBook(chosen.node_name)
         self._loop = OvsdbLoop()
         lease = chosen.lease
-        self._controllers = ControllerBook(lease) if lease else None
+        self._controllers = ControllerBook(lease, tls=chosen.tls is not None) if lease else None
         self._bridge = NodeBridge(
             self._loop.session(chosen.ovsdb, OWN), chosen.bridge, self._bridge_changed,
             controller_seconds=TAKEOVER_SECONDS if lease else CONTROLLER_SECONDS,

@@ -24,11 +24,18 @@ def listed(*leases: Lease, refused: bool = False) -> Listed:
     return Listed("Lease", leases, frozenset([str(KEY)] if refused else []))
 
 
-def after(*changes: Change) -> ControllerView:
-    book = ControllerBook(KEY)
+def after(*changes: Change, tls: bool = True) -> ControllerView:
+    book = ControllerBook(KEY, tls=tls)
     for change in changes:
         book.apply(change, 0.0)
     return book.view()
+
+
+def test_an_agent_without_certificates_says_that_it_needs_them() -> None:
+    view = after(listed(lease(ONE)), tls=False)
+    assert view.target is None
+    assert "ssl: needs the settings tls-ca, tls-certificate and tls-key" in view.problem
+    assert after(listed(lease("unix:/run/weft.sock")), tls=False).problem == ""
 
 
 def test_before_the_lease_was_read_nothing_is_known() -> None:
@@ -78,7 +85,7 @@ def test_a_list_of_what_cannot_be_read_does_not_say_that_there_is_none() -> None
 
 
 def test_a_controller_is_to_be_expected_once_the_lease_was_followed_for_a_takeover() -> None:
-    book = ControllerBook(KEY)
+    book = ControllerBook(KEY, tls=True)
     assert not book.expects(1e9)
     book.apply(Connected("Lease"), 100.0)
     assert not book.expects(100.0 + TAKEOVER_SECONDS - 1)
