@@ -140,6 +140,6 @@ def test_the_lease_takes_the_place_of_controllers() -> None:
     assert str(settings(*MINIMUM, "--controller-lease", "weft-system/weft-controller").lease) == (
         "weft-system/weft-controller"
     )
-    both = mistake(*MINIMUM, "--controller-lease", "a/b", "--controllers", "ssl:192.0.2.1:6653")
+    both = mistake(*MINIMUM, "--controller-lease", "a/b", "--controllers", "unix:/run/a.sock")
     assert both == "controllers and controller-lease exclude each other: give one"
     assert "controller-lease 'b' names no Lease; give NAMESPACE/NAME" in mistake(*MINIMUM, "--controller-lease", "b")
