@@ -30,8 +30,8 @@ FUZZ_TARGETS ?=
 CLUSTER := PYTHONPATH=tests/e2e:tests/integration $(BIN)/python -m cluster
 
 .DEFAULT_GOAL := help
-.PHONY: images/requirements.txt help setup demo test test-pure test-switches images e2e cluster-up cluster-down storm check lint format types \
-	architecture generated bench-packages bench fuzz clean
+.PHONY: help setup demo test test-pure test-switches images images/requirements.txt e2e cluster-up cluster-down storm \
+	check lint format types architecture generated bench-packages bench fuzz clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z.\/-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,8 +54,8 @@ test-pure: setup
 test-switches: setup
 	@$(BIN)/python -m pytest -q tests/integration
 
-images: setup $(STAMPS)/images ## Container images in build/images, with their bills of materials (VERSION=tag)
-	@$(BIN)/python -m images.build $(if $(VERSION),--version $(VERSION))
+images: setup $(STAMPS)/images ## Container images in build/images, with their bills of materials (VERSION=tag, FRESH=1)
+	@$(BIN)/python -m images.build $(if $(VERSION),--version $(VERSION)) $(if $(FRESH),--fresh)
 
 images/requirements.txt: setup pyproject.toml ## Pin what goes into the images anew
 	@$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header --upgrade \
@@ -105,6 +105,7 @@ fuzz: setup $(STAMPS)/fuzz ## Fuzz the CNI border: FUZZ_RUNS inputs a target (a 
 	@$(BIN)/python -m fuzz run --runs $(FUZZ_RUNS) $(FUZZ_TARGETS)
 
 clean: ## Remove what set-up made, but not the Debian packages
+	@findmnt -rno TARGET | grep '^$(CURDIR)/build/' | sort -r | xargs -r umount # of the images' store
 	rm -rf build $(VENV) *.egg-info
 
 # Installing is skipped where everything is there, so that a machine without a package mirror can build.

@@ -61,6 +61,7 @@ def place(target: Path, data: bytes, mode: int) -> bool:
     try:
         _write(draft, data, mode)
         draft.rename(target)
+        _sync(target.parent)
     finally:
         draft.unlink(missing_ok=True)
     return True
@@ -79,3 +80,12 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync(directory: Path) -> None:
+    """So that a power cut does not undo the renaming."""
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

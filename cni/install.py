@@ -7,6 +7,7 @@ the agent's certificates. What the agent's init container runs; the host's direc
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ BIN_DIR, CONF_DIR = Path("/opt/cni/bin"), Path("/etc/cni/net.d")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0, or 1 with one line on stderr that says what could not be written."""
+    """Exit status 0, or 1 with one line on stderr that says what could not be read or written."""
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.tls_from and not asked.tls_to:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-_REMEDY = "are the host's directories mounted, and may this container write to them?"
+_REMEDY = "is it mounted into this container, and may the container read and write it?"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _install(asked: argparse.Namespace) -> str:
+    for directory in (asked.bin_dir, asked.conf_dir, asked.tls_to):
+        # Made here it would be the container's own, and the node would get nothing.
+        if directory and not directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "no such directory", str(directory))
     rendered = asked.conflist.read_bytes() if asked.conflist else conflist.render_conflist()
     if asked.tls_from:
         for name, mode in TLS_FILES.items():

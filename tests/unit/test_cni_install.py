@@ -16,9 +16,9 @@ class Host:
     def __init__(self, root: Path) -> None:
         self.bin_dir, self.conf_dir = root / "opt/cni/bin", root / "etc/cni/net.d"
         self.relay, self.secret, self.tls = root / "image/weft", root / "secret", root / "tls"
-        self.relay.parent.mkdir()
+        for directory in (self.bin_dir, self.conf_dir, self.relay.parent, self.secret, self.tls):
+            directory.mkdir(parents=True)
         self.relay.write_bytes(b"first")
-        self.secret.mkdir()
         for name in install.TLS_FILES:
             (self.secret / name).write_text(name)
 
@@ -76,13 +76,36 @@ def test_removing_takes_all_of_it_and_twice_equals_once(host: Host) -> None:
         assert host.files() == {}
 
 
-def test_a_directory_that_cannot_be_written_is_named(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    host.bin_dir.parent.mkdir(parents=True)
-    host.bin_dir.write_text("a file")
+def test_a_directory_that_is_missing_is_named_and_nothing_is_written(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.conf_dir.rmdir()
     assert host.run() == 1
     said = capsys.readouterr().err
-    assert str(host.bin_dir) in said
-    assert "are the host's directories mounted" in said
+    assert f"{host.conf_dir}: no such directory" in said
+    assert "is it mounted into this container" in said
+    assert not host.conf_dir.exists()
+    assert host.files() == {}
+
+
+def test_a_directory_that_cannot_be_written_is_named(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    (host.bin_dir / "weft").mkdir()  # what root cannot replace by a file, either
+    assert host.run() == 1
+    said = capsys.readouterr().err
+    assert str(host.bin_dir / "weft") in said
+    assert "may the container read and write it" in said
+
+
+def test_a_missing_executable_is_named(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.relay.unlink()
+    assert host.run() == 1
+    assert f"{host.relay}: No such file" in capsys.readouterr().err
+
+
+def test_what_a_killed_installation_left_is_replaced(host: Host) -> None:
+    (host.bin_dir / ".weft.weft-new").write_bytes(b"fir")
+    assert host.run() == 0
+    assert host.files() == {"weft": 0o755, "10-weft.conflist": 0o644}
 
 
 def test_certificates_without_a_place_for_the_copies_are_refused(host: Host) -> None:

@@ -29,15 +29,31 @@ Version: 1.0
 """
 
 
+_METADATA = "Metadata-Version: 2.4\nName: {name}\nVersion: 1.2\n{licence}\nText: of its own\n"
+_COPYRIGHT = """\
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+License: GPL-3+ and odd
+"""
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """Of an image with one package of Debian's, one that was removed, and two of Python's."""
-    (tmp_path / "var/lib/dpkg").mkdir(parents=True)
-    (tmp_path / "var/lib/dpkg/status").write_text(_STATUS)
-    for name, licence in (("Some_Thing", "License-Expression: MIT\n"), ("other", "")):
-        metadata = tmp_path / f"opt/weft/lib/python3.13/site-packages/{name}-1.2.dist-info/METADATA"
-        metadata.parent.mkdir(parents=True)
-        metadata.write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.2\n{licence}\nText: of its own\n")
+    for name, text in {
+        "etc/os-release": 'ID=debian\nVERSION_ID="13"\n',
+        "var/lib/dpkg/status": _STATUS,
+        "usr/share/doc/bash/copyright": _COPYRIGHT,
+        "opt/weft/lib/python3.13/site-packages/Some_Thing-1.2.dist-info/METADATA": _METADATA.format(
+            name="Some_Thing", licence="License-Expression: MIT\n"
+        ),
+        "opt/weft/lib/python3.13/site-packages/other-1.2.dist-info/METADATA": _METADATA.format(
+            name="other", licence=""
+        ),
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
     return tmp_path
 
 
@@ -45,9 +61,18 @@ def test_a_bill_lists_what_is_installed_with_licences_where_they_are_said(files:
     bill = json.loads(sbom.document("weft/agent:1", files, CREATED))
     packages = {each["name"]: each for each in bill["packages"]}
     assert sorted(packages) == ["bash", "other", "some-thing", "weft/agent:1"]
-    assert packages["bash"]["externalRefs"][0]["referenceLocator"] == "pkg:deb/debian/bash@5.2.37-2?arch=amd64"
+    purl = packages["bash"]["externalRefs"][0]["referenceLocator"]
+    assert purl == "pkg:deb/debian/bash@5.2.37-2?arch=amd64&distro=debian-13"
+    assert packages["bash"]["licenseDeclared"] == "GPL-3.0-or-later AND LicenseRef-bash-odd"
     assert packages["some-thing"]["licenseDeclared"] == "MIT"
     assert packages["other"]["licenseDeclared"] == "NOASSERTION"
+
+
+def test_a_licence_without_an_identifier_has_its_text_in_the_image(files: Path) -> None:
+    bill = json.loads(sbom.document("weft/agent:1", files, CREATED))
+    text = "See /usr/share/doc/bash/copyright in the image."
+    assert bill["hasExtractedLicensingInfos"] == [{"licenseId": "LicenseRef-bash-odd", "extractedText": text}]
+    assert (files / text.split()[1].lstrip("/")).exists()
 
 
 def test_a_bill_is_spdx_and_the_same_for_the_same_files(files: Path) -> None:
@@ -71,12 +96,10 @@ def test_the_pinned_requirements_are_what_the_project_asks_for() -> None:
         assert asked.specifier.contains(pinned[asked.name]), f"{asked}: run `make images/requirements.txt`"
 
 
-def test_every_package_of_the_project_is_copied_into_the_images() -> None:
-    include = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"][
-        "include"
-    ]
+def test_every_package_of_the_project_is_copied_into_the_images_but_those_of_developers() -> None:
+    include = project()["tool"]["setuptools"]["packages"]["find"]["include"]
     copied = re.findall(r"^COPY (\w+)/ ", (ROOT / "images/Dockerfile").read_text(), re.MULTILINE)
-    assert sorted(copied) == sorted(each.rstrip("*") for each in include)
+    assert sorted([*copied, "bench", "fuzz"]) == sorted(each.rstrip("*") for each in include)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert {f"!{each}" for each in copied} <= set(ignored)
 
