@@ -1,8 +1,8 @@
 """How a node is asked what only it can tell: the one seam between commands and nodes.
 
 A lab's node, and the one that weftctl runs on, are asked in their network namespace; a cluster's in its agent's pod
-(`cli.cluster`). What a node's switch, database and agent tell over sockets is read from their `Place`, which a cluster
-makes look like a local one.
+(`cli.cluster`). What a node's switch, database and agent tell over sockets is read from their `Place`, which for a
+cluster's node is made to look like a local one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TLS files as they are on a node: what is in them, and contexts to try connections with.
 
-Python's ssl tells what is in a certificate only when it has verified it. Our own is therefore read by a handshake with
-ourselves, in memory, where it is its own authority and dates do not matter.
+Python's ssl tells what is in a certificate only when it has verified it. Our own is therefore read by a handshake
+with ourselves, in memory, where it is its own authority and dates do not matter.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def names_of(told: dict[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(name for kind, name in told.get("subjectAltName", ()) if kind == "DNS"))
 
 
-def seconds(text: str) -> float:
+def seconds(text: Any) -> float:
     """A certificate's time in seconds since 1970."""
     return float(ssl.cert_time_to_seconds(text))
 
@@ -86,11 +86,13 @@ def _encrypted(key: str) -> bytes:
 def _why_unusable(files: Files, error: ssl.SSLError) -> str:
     if error.reason in _NOT_THE_KEY:
         return f"{files.key}: is not the key of {files.certificate}"
-    return f"{files.certificate} and {files.key}: no certificate and key in PEM form that can be read ({words(error)})"
+    return (
+        f"{files.certificate} and {files.key}: no certificate and key in PEM form that can be read ({words(error)})"
+    )
 
 
 def _own(files: Files) -> dict[str, Any]:
-    """The certificate itself, as `getpeercert` tells it. CertificateError: it cannot be at both ends of connections."""
+    """The certificate itself, as `getpeercert` tells it. CertificateError: it cannot be at both ends."""
     trusted = Files(files.certificate, files.certificate, files.key)
     client, server = (context_of(trusted, side) for side in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER))
     for context in (client, server):
@@ -99,7 +101,7 @@ def _own(files: Files) -> dict[str, Any]:
     ends = client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)
     try:
         for _ in range(_FLIGHTS):
-            if all([_shake(end) for end in ends]):
+            if not [end for end in ends if not _shake(end)]:
                 break
         return dict(ends[0].getpeercert() or {})
     except ssl.SSLError as e:

@@ -1,4 +1,4 @@
-"""What only a node itself can tell of itself, as it is sent from there: links, kernel, certificates, answers to probes.
+"""What only a node can tell of itself, as it is sent from there: links, kernel, certificates, answers to probes.
 
 A weftctl of another release may read it: what it does not know it skips, and what it misses has a default.
 """

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import lab
+from cli.commands.check import check
 from cli.commands.cni import cni
 from cli.commands.explain import explain
 from cli.commands.flows import flows
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (cni, explain, flows, nodes, pods, policy, reach, trace):
+for command in (check, cni, explain, flows, nodes, pods, policy, reach, trace):
     app.command()(command)
 app.add_typer(lab.app)
 

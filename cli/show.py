@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cli import agents, cni, console, explain, flows, inforce, nodes, pods, policies, reach, story
+from cli import agents, check_text, cni, console, explain, flows, inforce, nodes, pods, policies, reach, story
+from cli.checks.all import is_well, judge
 from cli.dumps import Dumps, dumps
 from cli.errors import CliError
 from cli.explain import Explanation
 from cli.flows import Seen, Wanted
 from cli.inforce import PolicyState
 from cli.layout import Column, Heading, Line, Row, heading, table
+from cli.looking import look
 from cli.pods import Selection
 from cli.survey import Survey, check_pod, directory_of, survey
 from cli.target import find_agents, find_fabric
@@ -149,6 +151,23 @@ def show_cni(where: Where, choice: cni.Choice, output: str) -> None:
     elif told:
         console.write(cni.lines(told, choice, console.width()))
     _complain(silent)
+
+
+def show_check(where: Where, node: str, peers: int, output: str, *, every: bool) -> bool:
+    """Write what is wrong with the network, or with one node and the cluster; whether nothing is. If something is, it
+    is looked at twice: it may just have changed."""
+    fabric = find_fabric(where)
+    fabric.only(node)
+    world = look(fabric, peers)
+    if not is_well(judge(world)):
+        time.sleep(_SETTLES_SECONDS)
+        world = look(fabric, peers)
+    findings = [each for each in judge(world) if not node or each.node in ("", node)]
+    if output == "json":
+        print(json.dumps(check_text.as_json(findings), indent=2))
+    else:
+        console.write(check_text.lines(findings, 1 if node else len(world.nodes), console.width(), every=every))
+    return is_well(findings)
 
 
 def _in_force(states: Iterable[PolicyState]) -> bool:

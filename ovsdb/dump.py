@@ -1,8 +1,8 @@
-"""Reads a whole database once, over its local socket: every table and column, those included that Weft has no use for.
+"""Reads a whole database once, over its local socket: every table and column, also those that Weft has no use for.
 
 The sessions of `ovsdb.loop` follow the few columns that Weft knows. Somebody who looks for what is wrong wants the
-rest too: what a connection failed of, where the certificates are. Source: RFC 7047, sections 4.1.2 (get_schema), 4.1.3
-(transact) and 5.1 (values).
+rest too: what a connection failed of, where the certificates are. Source: RFC 7047, sections 4.1.2 (get_schema),
+4.1.3 (transact) and 5.1 (values).
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def nodes(world: World) -> Iterator[Finding]:
     looked = {each.node for each in world.nodes}
     for name, info in sorted(world.directory.nodes.items()):
         if name not in looked and len(world.nodes) > 1:
-            remedy = "see why no weft-agent runs there: `kubectl -n weft-system get pods -o wide`, and the Node's taints"
+            remedy = (
+                "see why no weft-agent runs there: `kubectl -n weft-system get pods -o wide`, and the Node's taints"
+            )
             yield Finding(NODES, name, Result.FAILED, "it is a Node, and no agent of Weft was found on it", remedy)
         elif info.ready is False:
             remedy = f"see the reason in `kubectl describe node {name}`, and the other findings here"
@@ -41,7 +43,9 @@ def nodes(world: World) -> Iterator[Finding]:
                 "have the controller manager give out ranges (--allocate-node-cidrs, --cluster-cidr), or set "
                 "spec.podCIDRs of the Node; without one its pods get no addresses"
             )
-            yield Finding(NODES, name, Result.FAILED, "the Node has no range of pod addresses (spec.podCIDRs)", remedy)
+            yield Finding(
+                NODES, name, Result.FAILED, "the Node has no range of pod addresses (spec.podCIDRs)", remedy
+            )
         elif name in looked:
             yield Finding(NODES, name, Result.OK, "Ready" if info.ready else "it is there")
 

@@ -17,7 +17,7 @@ MTU, TUNNEL, PORTS = "mtu", "tunnel", "ports"
 
 
 def mtu(world: World) -> Iterator[Finding]:
-    """Whether a pod's largest packet fits the node's uplink with its tunnel header, and nodes agree how large it is."""
+    """Whether a pod's largest packet fits the uplink in its tunnel, and nodes agree how large it is."""
     sizes = Counter(view.mtu for _, view in world.seen() if view.mtu)
     usual = max(sizes, key=lambda size: (sizes[size], size), default=0)
     for state, view in world.seen():
@@ -50,7 +50,9 @@ def _fits(state: NodeState, view: NodeView) -> Iterator[Finding]:
     link = state.facts.link(state.facts.uplink)
     needed = view.mtu + _cost(state, view)
     if link is not None and link.mtu < needed:
-        what = f"a packet of {view.mtu} bytes is {needed} in its tunnel, and {link.name} takes {link.mtu}: it is dropped"
+        what = (
+            f"a packet of {view.mtu} bytes is {needed} in its tunnel, and {link.name} takes {link.mtu}: it is dropped"
+        )
         remedy = f"raise the MTU of {link.name} to {needed}, or lower pods' to {link.mtu - needed + view.mtu} (mtu)"
         yield Finding(MTU, state.node, Result.FAILED, what, remedy)
     if link is not None and not link.up:
@@ -96,7 +98,7 @@ def tunnel(world: World) -> Iterator[Finding]:
         lost = {each.probe.address for each in tried if each.problem and each.probe.size == plan.SMALL}
         found = [_lost(state, view, world, each, owners) for each in tried if each.problem and _first(each, lost)]
         peers = len({owners[each.probe.address] for each in tried})
-        what = f"{peers} of {len(world.nodes) - 1} other nodes answer through the tunnel, also packets of {view.mtu} bytes"
+        what = f"{peers} of {len(world.nodes) - 1} other nodes answer through it, also packets of {view.mtu} bytes"
         yield from found or [Finding(TUNNEL, state.node, Result.OK, what)]
 
 
@@ -108,10 +110,11 @@ def _first(each: Probed, lost: set[str]) -> bool:
 def _lost(state: NodeState, view: NodeView, world: World, each: Probed, owners: dict[str, str]) -> Finding:
     peer = owners[each.probe.address]
     kind, port = state.tunnel
-    if each.probe.size != plan.SMALL:
-        needed = each.probe.size + _cost(state, view)
-        what = f"packets of {each.probe.size} bytes do not get to {peer} ({each.probe.address}), small ones do: {each.problem}"
-        remedy = f"have everything between the nodes carry {needed} bytes, or lower pods' MTU (mtu; defaultMTU in the chart)"
+    size = each.probe.size
+    if size != plan.SMALL:
+        needed = size + _cost(state, view)
+        what = f"packets of {size} bytes do not get to {peer} ({each.probe.address}), small ones do: {each.problem}"
+        remedy = f"have all that is between the nodes carry {needed} bytes, or lower pods' MTU (mtu, defaultMTU)"
         return Finding(TUNNEL, state.node, Result.FAILED, what, remedy)
     other = world.state(peer)
     end = other.view.tunnel_ip if other and other.view else "?"
@@ -132,7 +135,9 @@ def ports(world: World) -> Iterator[Finding]:
         tried = [each for each in state.probed if each.probe.kind in ("tcp", "tls")]
         found = [_closed(state, each) for each in tried if each.problem]
         if not tried:
-            found = [Finding(PORTS, state.node, Result.OK, "nothing of it is reached over the network: unix sockets only")]
+            found = [
+                Finding(PORTS, state.node, Result.OK, "nothing of it is reached over the network: unix sockets only")
+            ]
         what = f"open: {', '.join(_place(each) for each in tried)}"
         yield from found or [Finding(PORTS, state.node, Result.OK, what)]
 
@@ -141,7 +146,9 @@ def _closed(state: NodeState, each: Probed) -> Finding:
     what = f"{_place(each)} cannot be used from this node: {each.problem}"
     remedy = "look whether something listens there, and let nodes reach it through firewalls and security groups"
     if each.problem.startswith("TLS: "):
-        remedy = "each end has to be signed by an authority of the other's tls-ca: docs/tls.md, and the controller's log"
+        remedy = (
+            "each end has to be signed by an authority of the other's tls-ca: docs/tls.md, and the controller's log"
+        )
     return Finding(PORTS, state.node, Result.FAILED, what, remedy)
 
 
@@ -152,4 +159,6 @@ def _place(each: Probed) -> str:
 
 def _untried(check: str, state: NodeState) -> Finding:
     remedy = "see what is said of the node's agent"
-    return Finding(check, state.node, Result.UNKNOWN, f"nothing could be tried from it: {state.silent['probes']}", remedy)
+    return Finding(
+        check, state.node, Result.UNKNOWN, f"nothing could be tried from it: {state.silent['probes']}", remedy
+    )

@@ -31,7 +31,9 @@ def kernel(world: World) -> Iterator[Finding]:
                 "`modprobe openvswitch` on the node (some distributions have it in a package of extra modules), or "
                 "install Weft with datapathType=netdev"
             )
-            what = f"{release} has not loaded the module openvswitch, which datapath system needs: nothing is forwarded"
+            what = (
+                f"{release} has not loaded the module openvswitch, which datapath system needs: nothing is forwarded"
+            )
             yield Finding(KERNEL, state.node, Result.FAILED, what, remedy)
 
 
@@ -77,7 +79,9 @@ def agent(world: World) -> Iterator[Finding]:
     """Whether the agent answers, and says that pods can come."""
     for state in world.nodes:
         if state.unready is None:
-            remedy = "see whether weft-agent runs on the node, and its log: pods that run are not concerned, new ones wait"
+            remedy = (
+                "see whether weft-agent runs on the node, and its log: pods that run are not concerned, new ones wait"
+            )
             what = state.silent.get("agent", "its agent was not asked")
             yield Finding(AGENT, state.node, Result.FAILED, what, remedy)
         for reason in state.unready or ():
@@ -103,21 +107,25 @@ def _connection(state: NodeState, view: NodeView) -> Iterator[Finding]:
         why = f" ({'; '.join(state.last_errors)})" if state.last_errors else ""
         what = f"the switch is not connected to its controller {', '.join(view.controllers)}{why}"
         remedy = (
-            "what runs goes on, but changes wait: look whether weft-controller runs, and at the findings of ports and "
-            "certificates"
+            "what runs goes on, but changes wait: look whether weft-controller runs, and at the findings of ports "
+            "and certificates"
         )
         yield Finding(CONTROLLER, state.node, Result.FAILED, what, remedy)
 
 
 def _programmed(state: NodeState) -> Iterator[Finding]:
     if state.ours() == 0:
-        remedy = "nothing passes until a controller programs it: see the controller's log for what it says of this node"
+        remedy = (
+            "nothing passes until a controller programs it: see the controller's log for what it says of this node"
+        )
         yield Finding(CONTROLLER, state.node, Result.FAILED, "the switch has no flows of Weft", remedy)
 
 
 def pods(world: World) -> Iterator[Finding]:
     """Whether every pod has a port with its flows in place."""
-    lacking = {each.key: each.node for each in pod_rows.without_port((view for _, view in world.seen()), world.directory)}
+    lacking = {
+        each.key: each.node for each in pod_rows.without_port((view for _, view in world.seen()), world.directory)
+    }
     for state, view in world.seen():
         found = [*_unprogrammed(state, view)]
         remedy = "its ADD may be under way or have failed: `weftctl cni`, and `kubectl describe pod`"
