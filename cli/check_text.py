@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -12,11 +12,16 @@ from cli.checks.model import Finding, Result
 from cli.layout import Column, Line, Piece, Row, table
 from cli.nodes import NOTHING
 
-_STYLES = {Result.OK: "green", Result.WARNING: "yellow", Result.FAILED: "red", Result.UNKNOWN: "dim"}
+_STYLES: Mapping[str, str] = {
+    Result.OK: "green",
+    Result.WARNING: "yellow",
+    Result.FAILED: "red",
+    Result.UNKNOWN: "dim",
+}
 _COLUMNS = (
     Column("CHECK", "bold"),
     Column("NODE"),
-    Column("RESULT", lambda text: _STYLES[Result(text)]),
+    Column("RESULT", lambda text: _STYLES.get(text, "")),
     Column("WHAT", fold=True),
     Column("REMEDY", "dim", fold=True),
 )
@@ -55,12 +60,8 @@ def summary(findings: Sequence[Finding], nodes: int) -> str:
     counted = Counter(each.result for each in findings)
     checks = len({each.check for each in findings})
     over = f"{checks} checks of {nodes} node{'' if nodes == 1 else 's'}"
-    words = (
-        (Result.FAILED, "failed"),
-        (Result.WARNING, "to look at"),
-        (Result.UNKNOWN, "not to be tested from here"),
-    )
-    bad = [f"{counted[result]} {word}" for result, word in words if counted[result]]
+    words = {Result.FAILED: "failed", Result.WARNING: "to look at", Result.UNKNOWN: "not to be tested from here"}
+    bad = [f"{counted[result]} {word}" for result, word in words.items() if counted[result]]
     return f"{over}: {', '.join(bad) if bad else 'all is well'}"
 
 
