@@ -87,7 +87,8 @@ def _controllers(state: NodeState) -> Iterator[Probe]:
 
 def _databases(world: World, state: NodeState) -> Iterator[Probe]:
     """The databases that a controller on this node connects to: those of all nodes."""
-    if world.controllers is None or state.node in [each.node for each in world.controllers]:
+    # A controller that is on no node, as a lab's, reaches them from anywhere.
+    if world.controllers is None or {"", state.node} & {each.node for each in world.controllers}:
         for peer in world.nodes:
             for end in map(endpoint, peer.managers):
                 if end is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cli import pods as pod_rows
 from cli.checks.model import Finding, NodeState, Result, World
-from cli.nodes import problems
+from cli.nodes import NOT_CONNECTED, connected, problems, running
 from cli.view import NodeView, pod_key
 
 KERNEL, SWITCH, VERSION, AGENT, CONTROLLER, PODS = "kernel", "switch", "ovs-version", "agent", "controller", "pods"
@@ -103,7 +103,7 @@ def _connection(state: NodeState, view: NodeView) -> Iterator[Finding]:
     if not view.controllers:
         remedy = "see the agent's log: it sets the bridge's controllers, by its settings or the controllers' Lease"
         yield Finding(CONTROLLER, state.node, Result.FAILED, "the bridge has no controller set", remedy)
-    elif not any(view.controllers.values()):
+    elif connected(view.controllers, running("", state.flows or ()).youngest) == NOT_CONNECTED:
         why = f" ({'; '.join(state.last_errors)})" if state.last_errors else ""
         what = f"the switch is not connected to its controller {', '.join(view.controllers)}{why}"
         remedy = (
