@@ -92,7 +92,7 @@ def tunnel(world: World) -> Iterator[Finding]:
             continue
         tried = [each for each in state.probed if each.probe.kind == "udp"]
         if not tried:
-            what = "there is no other node to send to" if len(world.nodes) < 2 else "there is no address to send to"
+            what = "there is no other node to send to" if len(world.nodes) < 2 else "no packets were sent"
             yield Finding(TUNNEL, state.node, Result.UNKNOWN, what)
             continue
         lost = {each.probe.address for each in tried if each.problem and each.probe.size == plan.SMALL}
