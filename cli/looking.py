@@ -35,7 +35,7 @@ class _Looked:
 
 def look(fabric: Fabric, peers: int = plan.PEERS) -> World:
     """Everything about these nodes. Each tries `peers` others."""
-    directory = directory_of(fabric.api)
+    directory = directory_of(fabric)
     seen = [*_nodes(fabric)]
     controllers = None if fabric.controllers is None else tuple(map(_controller, fabric.controllers))
     world = World(fabric.title, _states(fabric, seen), directory, fabric.api, controllers)

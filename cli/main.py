@@ -17,6 +17,7 @@ from cli.commands.nodes import nodes
 from cli.commands.pods import pods
 from cli.commands.policy import policy
 from cli.commands.reach import reach
+from cli.commands.support_bundle import support_bundle
 from cli.commands.trace import trace
 from cli.errors import CliError
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (check, cni, explain, flows, nodes, pods, policy, reach, trace):
+for command in (check, cni, explain, flows, nodes, pods, policy, reach, support_bundle, trace):
     app.command()(command)
 app.add_typer(lab.app)
 

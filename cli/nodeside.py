@@ -15,12 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from cli import certificates, probes
+from cli import certificates, nodefiles, probes
 from cli.facts import Link, NodeFacts, Probe, Wanted
+from cli.nodefiles import FilesWanted
 from node_agent import mtu, rtnl_read
 from node_agent.netlink import Netlink
 
-FACTS, PROBES = "facts", "probes"
+FACTS, PROBES, FILES = "facts", "probes", "files"
 _MODULE = Path("/sys/module/openvswitch")
 
 
@@ -38,7 +39,11 @@ def _probes(argument: bytes) -> bytes:
     return msgspec.json.encode(probes.probe_all(msgspec.json.decode(argument, type=tuple[Probe, ...])))
 
 
-QUESTIONS: Mapping[str, Callable[[bytes], bytes]] = {FACTS: _facts, PROBES: _probes}
+def _files(argument: bytes) -> bytes:
+    return msgspec.json.encode(nodefiles.collect(msgspec.json.decode(argument, type=FilesWanted)))
+
+
+QUESTIONS: Mapping[str, Callable[[bytes], bytes]] = {FACTS: _facts, PROBES: _probes, FILES: _files}
 
 
 def facts(wanted: Wanted) -> NodeFacts:

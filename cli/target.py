@@ -26,12 +26,15 @@ SYSTEM_RUNDIR = Path("/run/openvswitch")
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """The nodes a command works on. `api` is the Kubernetes API to ask for names: a URL, a kubeconfig, or "".
+    """The nodes a command works on. `api` is the Kubernetes API to ask for names: a URL, a kubeconfig (then with a
+    `context`, "" for its current one), or "". `namespace` is where Weft is installed in a cluster, "" in none.
     `controllers` are None where it is not known which there are; `silent` are nodes without a place to ask."""
 
     title: str
     places: tuple[Place, ...]
     api: str = ""
+    context: str = ""
+    namespace: str = ""
     controllers: tuple[ControllerPlace, ...] | None = None
     silent: tuple[Silent, ...] = ()
 
@@ -166,7 +169,7 @@ def _of_lab(name: str, where: Where) -> Fabric:
         raise CliError(f"there is no lab {name!r}: `weftctl lab up --name {name}` makes one")
     places = tuple(_lab_place(node, where.bridge) for node in state.config.node_configs())
     api = where.kubeconfig or state.config.kubeconfig or _lab_api(LabPaths(name))
-    return Fabric(f"lab {name!r}", places, api, tuple(_lab_controllers(LabPaths(name))))
+    return Fabric(f"lab {name!r}", places, api, controllers=tuple(_lab_controllers(LabPaths(name))))
 
 
 def _lab_controllers(paths: LabPaths) -> Iterator[ControllerPlace]:

@@ -19,11 +19,13 @@ HERE = Here()
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Files of a daemon on the machine where it runs: its settings, its logs, and configurations beside them."""
+    """Files of a daemon on the machine where it runs: its settings, its logs, configurations beside them, and Open
+    vSwitch's run directory there (None: that of the place)."""
 
     settings: Path | None = None
     logs: tuple[Path, ...] = ()
     others: tuple[Path, ...] = ()
+    rundir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

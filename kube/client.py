@@ -128,6 +128,10 @@ class ApiClient:
         query = {"limit": str(_PAGE), "fieldSelector": field_selector, "continue": token}
         return self._call(Request("GET", resource.path(), query))
 
+    def read(self, path: str, **query: str) -> bytes:
+        """What is at a path, whatever it is: a list of another kind, a pod's log."""
+        return self._call(Request("GET", path, query))
+
     def snapshot(self, resource: Resource[Any], field_selector: str = "") -> Sequence[Change]:
         """All objects: one Listed, and before it one Refused for each object that cannot be read."""
         state = ListWatch(resource, Pace())

@@ -72,6 +72,8 @@ def tree(given: Any) -> Any:
             return {key: _entry(str(key), value) for key, value in given.items()}
         case list() | tuple():
             return [tree(each) for each in given]
+        case set() | frozenset():
+            return sorted(map(tree, given), key=str)
         case str():
             return text(given)
         case _:
