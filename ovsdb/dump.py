@@ -20,7 +20,8 @@ TIMEOUT_SECONDS = 10.0
 _CHUNK = 1 << 18
 
 Rows = Mapping[str, Mapping[str, Any]]
-"""Rows of a table by their id. A map column is a dict, a set a list, a reference the id of its row."""
+"""Rows of a table by their id. A map column is a dict, a set a list, what may be missing None, and a reference the id
+of its row."""
 Dump = Mapping[str, Rows]
 """Rows by table."""
 
@@ -34,10 +35,13 @@ def read(socket_path: Path, timeout: float = TIMEOUT_SECONDS) -> Dump:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(timeout)
             sock.connect(str(socket_path))
-            tables = sorted(_call(sock, "get_schema", [DATABASE])["tables"])
+            schema = _call(sock, "get_schema", [DATABASE])["tables"]
+            tables = sorted(schema)
             selects = [{"op": "select", "table": table, "where": []} for table in tables]
             results = _call(sock, "transact", [DATABASE, *selects])
-        return {table: _rows(result) for table, result in zip(tables, results, strict=False)}
+        return {
+            table: _rows(result, schema[table]["columns"]) for table, result in zip(tables, results, strict=False)
+        }
     except FileNotFoundError as e:
         raise OvsdbError(f"{socket_path}: no such socket; is ovsdb-server running?") from e
     except OSError as e:
@@ -65,13 +69,22 @@ def _call(sock: socket.socket, method: str, params: list[Any]) -> Any:
     raise ValueError("the connection was closed in the middle of an answer")
 
 
-def _rows(result: Mapping[str, Any]) -> Rows:
+def _rows(result: Mapping[str, Any], columns: Mapping[str, Any]) -> Rows:
     """Rows of one select, sorted: by name where they have one."""
     rows = sorted(result["rows"], key=lambda row: (str(row.get("name", "")), row["_uuid"][1]))
     return {
-        row["_uuid"][1]: {column: _plain(row[column]) for column in sorted(row) if not column.startswith("_")}
+        row["_uuid"][1]: {name: _shaped(row[name], columns[name]["type"]) for name in sorted(row) if name in columns}
         for row in rows
     }
+
+
+def _shaped(value: Any, kind: Any) -> Any:
+    """A column's value by its type: on the wire, a set of one is written as the one, and what is missing as a set."""
+    plain = _plain(value)
+    if not isinstance(kind, dict) or "value" in kind or (kind.get("min", 1), kind.get("max", 1)) == (1, 1):
+        return plain
+    several = plain if isinstance(plain, list) else [plain]
+    return next(iter(several), None) if kind.get("max", 1) == 1 else several
 
 
 def _plain(value: Any) -> Any:

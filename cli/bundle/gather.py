@@ -114,5 +114,5 @@ def _about(fabric: Fabric, world: World, now: datetime) -> dict[str, Any]:
         "created": now.astimezone(UTC).isoformat(timespec="seconds"),
         "weftctl": version("weft"),
         "of": fabric.title,
-        "nodes": {state.node: dict(state.silent) for state in world.nodes},
+        "nodes": {each.node: {"answers": each.view is not None, "silent": dict(each.silent)} for each in world.nodes},
     }

@@ -129,8 +129,8 @@ def _settings(sources: Sources) -> tuple[str, ...]:
 def of_controller(place: ControllerPlace, log_bytes: int) -> Iterator[Part]:
     """What a controller says, and its files where they are on this machine."""
     for problem in place.problems:
-        yield missing("controller", problem)
+        yield missing("health", problem)
     if place.health is not None:
-        yield from of_daemon(place.health, "controller")
+        yield from of_daemon(place.health, "health")
     logs = tuple(map(str, place.sources.logs))
     yield from collected(daemon_files(FilesWanted("", "", _settings(place.sources), (), logs, log_bytes)))
