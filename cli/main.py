@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.commands import lab
+from cli.commands.check import check
 from cli.commands.cleanup import cleanup
 from cli.commands.cni import cni
 from cli.commands.explain import explain
@@ -17,6 +18,7 @@ from cli.commands.nodes import nodes
 from cli.commands.pods import pods
 from cli.commands.policy import policy
 from cli.commands.reach import reach
+from cli.commands.support_bundle import support_bundle
 from cli.commands.trace import trace
 from cli.errors import CliError
 
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (cleanup, cni, explain, flows, nodes, pods, policy, reach, trace):
+for command in (check, cleanup, cni, explain, flows, nodes, pods, policy, reach, support_bundle, trace):
     app.command()(command)
 app.add_typer(lab.app)
 

@@ -10,6 +10,7 @@ from cli.view import NodeView, Silent
 from openflow.flow import is_ours
 
 NOTHING = "-"
+NOT_CONNECTED = "not connected"
 _TOLD_SECONDS = 6.0
 
 
@@ -92,7 +93,7 @@ def connected(controllers: Mapping[str, bool], youngest: float | None = None) ->
         return "connected"
     if up == len(controllers):
         return "connected"
-    return "not connected" if up == 0 else f"{up} of {len(controllers)} connected"
+    return NOT_CONNECTED if up == 0 else f"{up} of {len(controllers)} connected"
 
 
 def problems(view: NodeView) -> Iterator[str]:

@@ -42,7 +42,7 @@ def _walk(words: str, group: typer.Typer) -> Iterator[tuple[str, Command]]:
     for command in group.registered_commands:
         function = command.callback
         if function is not None:
-            yield f"{words} {command.name or function.__name__}", function
+            yield f"{words} {command.name or function.__name__.replace('_', '-')}", function
     for below in group.registered_groups:
         if below.typer_instance is not None:
             yield from _walk(f"{words} {below.typer_instance.info.name}", below.typer_instance)

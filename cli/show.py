@@ -5,14 +5,18 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from cli import agents, cni, console, explain, flows, inforce, nodes, pods, policies, reach, story
+from cli import agents, check_text, cni, console, explain, flows, inforce, nodes, pods, policies, reach, story
+from cli.bundle.gather import Asked, default_path, gather
+from cli.checks.all import is_well, judge
 from cli.dumps import Dumps, dumps
 from cli.errors import CliError
 from cli.explain import Explanation
 from cli.flows import Seen, Wanted
 from cli.inforce import PolicyState
 from cli.layout import Column, Heading, Line, Row, heading, table
+from cli.looking import look
 from cli.pods import Selection
 from cli.survey import Survey, check_pod, directory_of, survey
 from cli.target import find_agents, find_fabric
@@ -110,7 +114,7 @@ def show_explain(where: Where, question: explain.Question) -> Explanation:
 
 def show_reach(where: Where, question: reach.Question, output: str) -> None:
     """Write whom policies let whom reach. Only Kubernetes is asked, so switches may be down."""
-    directory = directory_of(find_fabric(where).api)
+    directory = directory_of(find_fabric(where))
     for problem in directory.problems:
         console.warn(problem)
     answer = reach.ask(directory, question)
@@ -149,6 +153,34 @@ def show_cni(where: Where, choice: cni.Choice, output: str) -> None:
     elif told:
         console.write(cni.lines(told, choice, console.width()))
     _complain(silent)
+
+
+def show_check(where: Where, node: str, peers: int, output: str, *, every: bool) -> bool:
+    """Write what is wrong with the network, or with one node and the cluster; whether nothing is. If something is, it
+    is looked at twice: it may just have changed."""
+    fabric = find_fabric(where)
+    fabric.only(node)
+    world = look(fabric, peers)
+    if not is_well(judge(world)):
+        time.sleep(_SETTLES_SECONDS)
+        world = look(fabric, peers)
+    findings = [each for each in judge(world) if not node or each.node in ("", node)]
+    if output == "json":
+        print(json.dumps(check_text.as_json(findings), indent=2))
+    else:
+        console.write(check_text.lines(findings, 1 if node else len(world.nodes), console.width(), every=every))
+    return is_well(findings)
+
+
+def collect_bundle(where: Where, file: Path | None, node: str, log_bytes: int) -> None:
+    """Write a support bundle, its name on standard output, and what is missing in it as warnings."""
+    now = datetime.now(UTC)
+    path = file or default_path(now)
+    fabric = find_fabric(where)
+    console.say(f"looking at {fabric.title}; this takes a few seconds")
+    for name, why in gather(fabric, Asked(node, log_bytes, path, now)).items():
+        console.warn(f"{name.strip('/')} is missing: {why}")
+    print(path)
 
 
 def _in_force(states: Iterable[PolicyState]) -> bool:

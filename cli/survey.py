@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cli import console, database
 from cli.directory import Directory, look_up
@@ -12,6 +13,9 @@ from cli.view import NodeView, Place, Silent, names_of, read_node
 from cli.where import Where
 from openflow.render import Names
 from ovsdb.rows import Tables
+
+if TYPE_CHECKING:
+    from kube.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +58,29 @@ def survey(where: Where, node: str = "") -> Survey:
     if not views:
         raise CliError("; ".join(dict.fromkeys(each.why for each in silent)))
     _check_name(node, views)
-    found = Survey(fabric, tuple(views), tuple(silent), directory_of(fabric.api))
+    found = Survey(fabric, tuple(views), tuple(silent), directory_of(fabric))
     for problem in found.directory.problems:
         console.warn(problem)
     return found
 
 
-def directory_of(api: str) -> Directory:
-    """What the cluster at a URL or of a kubeconfig knows; an empty directory for ""."""
-    if not api:
-        return Directory()
+def directory_of(fabric: Fabric) -> Directory:
+    """What the fabric's Kubernetes API knows; an empty directory if it has none."""
+    endpoint = endpoint_of(fabric)
+    return Directory() if endpoint is None else look_up(endpoint)
+
+
+def endpoint_of(fabric: Fabric) -> Endpoint | None:
+    """The fabric's Kubernetes API; None if it has none. CliError: its kubeconfig cannot be used."""
+    if not fabric.api:
+        return None
     from kube import endpoint
     from kube.errors import KubeError
 
     try:
-        return look_up(endpoint.from_url(api) if api.startswith("http") else endpoint.from_kubeconfig(api))
+        if fabric.api.startswith("http"):
+            return endpoint.from_url(fabric.api)
+        return endpoint.from_kubeconfig(fabric.api, fabric.context or None)
     except KubeError as e:
         raise CliError(str(e)) from e
 

@@ -5,13 +5,14 @@ Commands are written once, against `Fabric`; the two sources differ in how they 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.access import Here
 from cli.errors import CliError
-from cli.view import AgentPlace, Place
+from cli.view import AgentPlace, ControllerPlace, Place, Silent, Sources
 from cli.where import Where
 from daemon.health import parse_address
 
@@ -25,23 +26,30 @@ SYSTEM_RUNDIR = Path("/run/openvswitch")
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """The nodes a command works on. `api` is the Kubernetes API to ask for names: a URL, a kubeconfig, or ""."""
+    """The nodes a command works on. `api` is the Kubernetes API to ask for names: a URL, a kubeconfig (then with a
+    `context`, "" for its current one), or "". `namespace` is where Weft is installed in a cluster, "" in none.
+    `controllers` are None where it is not known which there are; `silent` are nodes without a place to ask."""
 
     title: str
     places: tuple[Place, ...]
     api: str = ""
+    context: str = ""
+    namespace: str = ""
+    controllers: tuple[ControllerPlace, ...] | None = None
+    silent: tuple[Silent, ...] = ()
 
     def only(self, node: str) -> Fabric:
         """Just one of the nodes; CliError when it is not among them. "" keeps all."""
         if not node:
             return self
         found = tuple(place for place in self.places if place.node == node)
+        silent = tuple(each for each in self.silent if each.node == node)
         # A single node goes by whatever name its bridge has, which is known only after reading it.
         unnamed = tuple(place for place in self.places if not place.node)
-        if not found and not unnamed:
-            known = ", ".join(place.node for place in self.places)
+        if not found and not unnamed and not silent:
+            known = ", ".join([place.node for place in self.places] + [each.node for each in self.silent])
             raise CliError(f"{self.title} has no node {node!r}: it has {known}")
-        return Fabric(self.title, found or unnamed, self.api)
+        return replace(self, places=found or (() if silent else unnamed), silent=silent)
 
 
 def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
@@ -91,7 +99,22 @@ def of_sockets(where: Where) -> Fabric:
     if not ovsdb or management is None:
         missing = "--openflow" if ovsdb else "--ovsdb"
         raise CliError(f"{missing} is missing: give both --ovsdb and --openflow, or --rundir for their usual places")
-    return Fabric(str(rundir or management.parent), (Place(ovsdb, management, where.bridge),), where.kubeconfig)
+    netns = _netns_of(management.parent)
+    place = Place(ovsdb, management, where.bridge, "", AgentPlace(netns=netns), Here(netns))
+    return Fabric(str(rundir or management.parent), (place,), where.kubeconfig)
+
+
+def _netns_of(rundir: Path) -> Path | None:
+    """The network namespace of the ovs-vswitchd with this run directory; None when it is ours, or cannot be told, as
+    in a container that does not see its process."""
+    try:
+        process = Path("/proc") / (rundir / "ovs-vswitchd.pid").read_text().strip()
+        found, ours = process / "ns" / "net", Path("/proc/self/ns/net")
+        if (process / "comm").read_text().strip() != "ovs-vswitchd" or found.samefile(ours):
+            return None
+    except OSError:
+        return None
+    return found
 
 
 def _management(where: Where, rundir: Path | None) -> Path | None:
@@ -146,14 +169,32 @@ def _of_lab(name: str, where: Where) -> Fabric:
         raise CliError(f"there is no lab {name!r}: `weftctl lab up --name {name}` makes one")
     places = tuple(_lab_place(node, where.bridge) for node in state.config.node_configs())
     api = where.kubeconfig or state.config.kubeconfig or _lab_api(LabPaths(name))
-    return Fabric(f"lab {name!r}", places, api)
+    return Fabric(f"lab {name!r}", places, api, controllers=tuple(_lab_controllers(LabPaths(name))))
+
+
+def _lab_controllers(paths: LabPaths) -> Iterator[ControllerPlace]:
+    """A lab's controllers, by their settings."""
+    import yaml
+
+    for path in sorted(paths.root.glob("controller*.yaml")):
+        name = f"weft-{path.stem}"
+        sources = Sources(path, (paths.log / f"{path.stem}.log",))
+        try:
+            address = str(yaml.safe_load(path.read_text())["health-address"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as e:
+            yield ControllerPlace(name, problems=(f"its settings cannot be read: {e}",), sources=sources)
+        else:
+            yield ControllerPlace(name, health=AgentPlace(address, daemon="weft-controller"), sources=sources)
 
 
 def _lab_place(node: NodeConfig, bridge: str) -> Place:
     from lab.names import AGENT_HEALTH_PORT
 
     ovs, agent = node.paths.ovs, AgentPlace(f"127.0.0.1:{AGENT_HEALTH_PORT}", node.namespace)
-    return Place(f"unix:{node.paths.ovsdb_socket}", ovs / f"{bridge}.mgmt", bridge, node.name, agent)
+    logs = tuple(node.paths.log / f"{name}.log" for name in ("agent", "ovsdb", "vswitchd"))
+    sources = Sources(node.paths.agent_config, logs, (node.paths.cni_conf,))
+    remote, management = f"unix:{node.paths.ovsdb_socket}", ovs / f"{bridge}.mgmt"
+    return Place(remote, management, bridge, node.name, agent, Here(node.namespace), sources)
 
 
 def _lab_api(paths: LabPaths) -> str:

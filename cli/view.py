@@ -1,9 +1,12 @@
 """A node as its switch's database describes it, with the names for its numbers. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cli.access import Access, Here
 from cli.errors import CliError
 from cli.where import DEFAULT_BRIDGE
 from controller.policy.names import NO_POLICIES, PolicyNames
@@ -11,13 +14,41 @@ from node_agent.settings import HEALTH_ADDRESS
 from openflow.render import Names
 from ovsdb.rows import GATEWAY_PORT, TUNNEL_PORT, Bridge, PodPort, Row, Tables, find_bridge, parse_bridge
 
+HERE = Here()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Files of a daemon on the machine where it runs: its settings, its logs, configurations beside them, and Open
+    vSwitch's run directory there (None: that of the place)."""
+
+    settings: Path | None = None
+    logs: tuple[Path, ...] = ()
+    others: tuple[Path, ...] = ()
+    rundir: Path | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class AgentPlace:
-    """Where an agent tells about itself: its health-address, in the network namespace at this path (None: ours)."""
+    """Where an agent tells about itself: its health-address, in the network namespace at this path (None: ours), or
+    behind a unix socket that stands for it. `daemon` is another one's name where it is no agent."""
 
     address: str = HEALTH_ADDRESS
     netns: Path | None = None
+    socket: Path | None = None
+    daemon: str = "weft-agent"
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerPlace:
+    """A controller: where it runs ("" where that says nothing), where it can be asked (None: nowhere from here), what
+    is known to be wrong with it, and what to look at on its machine: settings and logs."""
+
+    name: str
+    node: str = ""
+    health: AgentPlace | None = None
+    problems: tuple[str, ...] = ()
+    sources: Sources = Sources()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +61,8 @@ class Place:
     bridge: str = DEFAULT_BRIDGE
     node: str = ""
     agent: AgentPlace = AgentPlace()
+    access: Access = HERE
+    sources: Sources = Sources()
 
     @property
     def rundir(self) -> Path:

@@ -15,6 +15,8 @@ class Where:
     openflow: str = ""
     bridge: str = DEFAULT_BRIDGE
     kubeconfig: str = ""
+    context: str = ""
+    weft_namespace: str = "weft-system"
 
     @property
     def says_sockets(self) -> bool:

@@ -141,6 +141,10 @@ class ApiClient:
         query = {"limit": str(_PAGE), "fieldSelector": where.fields, "continue": token}
         return self._call(Request("GET", resource.path(namespace=where.namespace), query))
 
+    def read(self, path: str, **query: str) -> bytes:
+        """What is at a path, whatever it is: a list of another kind, a pod's log."""
+        return self._call(Request("GET", path, query))
+
     def snapshot(self, resource: Resource[Any], field_selector: str = "") -> Sequence[Change]:
         """All objects: one Listed, and before it one Refused for each object that cannot be read."""
         state = ListWatch(resource, Pace())
