@@ -83,8 +83,9 @@ def build(version: str, *, fresh: bool = False) -> list[Image]:
     if os.geteuid() != 0:
         raise BuildError("only root can build: the files of an image belong to several users")
     OUT.mkdir(parents=True, exist_ok=True)
-    # A base that is made anew has other times in it, so no layer that was built on an older one is taken.
-    if fresh or not _buildah("images", "--quiet", "--filter", f"reference={_BASE}"):
+    if fresh:
+        _buildah("rmi", "--all", "--force")
+    if not _buildah("images", "--quiet", "--filter", f"reference={_BASE}"):
         _make_base()
     return [_build(target, version) for target in TARGETS]
 
