@@ -25,6 +25,12 @@ from cli.where import OF_KUBECTL
 
 ERROR = 2
 PROG, PLUGIN = "weftctl", "kubectl weft"
+_PLUGIN_HELP = """Look into the Weft network of a cluster: flows, nodes, pods, paths, policies and CNI requests, by
+name. Look for what is wrong with it.
+
+The cluster is that of kubectl's current context. Its nodes are asked in the pods of their agents, which needs the
+right to list pods in Weft's namespace and to execute in them (pods/exec).
+"""
 
 app = typer.Typer(
     name="weftctl",
@@ -66,7 +72,7 @@ def main() -> None:
 
 
 def plugin() -> None:
-    """The console script `kubectl-weft`, which kubectl runs for `kubectl weft`: the same commands, about a cluster."""
+    """The console script `kubectl-weft`, which kubectl runs for `kubectl weft`: the same, about a cluster."""
     OF_KUBECTL.set(True)
     sys.exit(run(sys.argv[1:], PLUGIN))
 
@@ -76,6 +82,7 @@ def run(arguments: list[str], prog: str = PROG) -> int:
     command = get_command(app)
     if prog != PROG:
         _rename(command, prog)
+        command.help = _PLUGIN_HELP
     try:
         command(arguments, prog_name=prog)
     except SystemExit as e:  # how typer ends, always

@@ -78,8 +78,8 @@ def facts(wanted: Wanted) -> NodeFacts:
 
 
 def main() -> None:
-    """Answer the question on the command line, whose argument is the first line of standard input. Exit status 1, with
-    a sentence on stderr, when it cannot be answered."""
+    """Answer the question on the command line, with the first line of standard input as its argument. Exit status 1,
+    with a sentence on stderr, when it cannot be answered."""
     question = sys.argv[1]
     try:
         sys.stdout.buffer.write(answer(question, sys.stdin.buffer.readline()))

@@ -130,9 +130,8 @@ def _controller(
     if host is None or not port:
         return place
     address = f"127.0.0.1:{port}"
-    socket = mirrors.of(f"controller-{place.name}", port).socket(
-        "health.sock", f"tcp:{address}", InPod(executor, host).relay
-    )
+    mirror = mirrors.of(f"controller-{place.name}", port)
+    socket = mirror.socket("health.sock", f"tcp:{address}", InPod(executor, host).relay)
     return replace(place, health=AgentPlace(address, socket=socket, daemon="weft-controller"))
 
 
