@@ -4,9 +4,10 @@ Commands import what they need when they run, so that `--help` and completion an
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from cli.commands import lab
 from cli.commands.check import check
@@ -21,8 +22,16 @@ from cli.commands.reach import reach
 from cli.commands.support_bundle import support_bundle
 from cli.commands.trace import trace
 from cli.errors import CliError
+from cli.where import OF_KUBECTL
 
 ERROR = 2
+PROG, PLUGIN = "weftctl", "kubectl weft"
+_PLUGIN_HELP = """Look into the Weft network of a cluster: flows, nodes, pods, paths, policies and CNI requests, by
+name. Look for what is wrong with it.
+
+The cluster is that of kubectl's current context. Its nodes are asked in the pods of their agents, which needs the
+right to list pods in Weft's namespace and to execute in them (pods/exec).
+"""
 
 app = typer.Typer(
     name="weftctl",
@@ -50,28 +59,49 @@ def root(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Look into a Weft network: flows, nodes, pods, paths, policies and CNI requests, by name. Run whole clusters on
-    this machine.
+    """Look into a Weft network: flows, nodes, pods, paths, policies and CNI requests, by name. Look for what is wrong
+    with it. Run whole clusters on this machine.
 
-    Commands look at the lab that is up, or at one node whose Open vSwitch is given by --rundir.
+    Commands look at the lab that is up, at one node whose Open vSwitch is given by --rundir, or, with --kubeconfig
+    or --context, at the nodes of a cluster.
     """
 
 
 def main() -> None:
-    """The console script. Exit status: the command's own, 2 for an error."""
+    """The console script `weftctl`. Exit status: the command's own, 2 for an error."""
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command line; its exit status."""
+def plugin() -> None:
+    """The console script `kubectl-weft`, which kubectl runs for `kubectl weft`: the same, about a cluster."""
+    OF_KUBECTL.set(True)
+    sys.exit(run(sys.argv[1:], PLUGIN))
+
+
+def run(arguments: list[str], prog: str = PROG) -> int:
+    """Run one command line of a program of that name; its exit status."""
+    command = get_command(app)
+    if prog != PROG:
+        _rename(command, prog)
+        command.help = _PLUGIN_HELP
     try:
-        app(arguments, prog_name="weftctl")
+        command(arguments, prog_name=prog)
     except SystemExit as e:  # how typer ends, always
         return e.code if isinstance(e.code, int) else int(e.code is not None)
     except CliError as e:
-        print(f"weftctl: {e}", file=sys.stderr)
+        print(f"{prog}: {str(e).replace(f'{PROG} ', f'{prog} ')}", file=sys.stderr)
         return ERROR
     return 0
+
+
+def _rename(command: Any, prog: str) -> None:
+    """Have the help speak of the program by its name. Labs are not kubectl's business."""
+    if command.help:
+        command.help = command.help.replace(f"{PROG} ", f"{prog} ")
+    below = getattr(command, "commands", {})
+    below.pop("lab", None)
+    for each in below.values():
+        _rename(each, prog)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The part of weftctl that runs on a node: in its network namespace, or in its agent's pod as
-`python3 -m cli.nodeside QUESTION ARGUMENT`, which prints the answer.
+`python3 -m cli.nodeside QUESTION`, which reads the argument and prints the answer.
 
 Questions have names, arguments and answers are JSON. Nothing here changes anything.
 """
@@ -15,13 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from cli import certificates, nodefiles, probes
+from cli import certificates, home, nodefiles, probes
 from cli.facts import Link, NodeFacts, Probe, Wanted
+from cli.home import HomeWanted
 from cli.nodefiles import FilesWanted
 from node_agent import mtu, rtnl_read
 from node_agent.netlink import Netlink
 
-FACTS, PROBES, FILES = "facts", "probes", "files"
+HOME, FACTS, PROBES, FILES = "home", "facts", "probes", "files"
 _MODULE = Path("/sys/module/openvswitch")
 
 
@@ -39,11 +40,15 @@ def _probes(argument: bytes) -> bytes:
     return msgspec.json.encode(probes.probe_all(msgspec.json.decode(argument, type=tuple[Probe, ...])))
 
 
+def _home(argument: bytes) -> bytes:
+    return msgspec.json.encode(home.look(msgspec.json.decode(argument, type=HomeWanted)))
+
+
 def _files(argument: bytes) -> bytes:
     return msgspec.json.encode(nodefiles.collect(msgspec.json.decode(argument, type=FilesWanted)))
 
 
-QUESTIONS: Mapping[str, Callable[[bytes], bytes]] = {FACTS: _facts, PROBES: _probes, FILES: _files}
+QUESTIONS: Mapping[str, Callable[[bytes], bytes]] = {HOME: _home, FACTS: _facts, PROBES: _probes, FILES: _files}
 
 
 def facts(wanted: Wanted) -> NodeFacts:
@@ -73,10 +78,11 @@ def facts(wanted: Wanted) -> NodeFacts:
 
 
 def main() -> None:
-    """Answer the question on the command line. Exit status 1 with a sentence on stderr when it cannot be."""
-    question, argument = sys.argv[1:3]
+    """Answer the question on the command line, with the first line of standard input as its argument. Exit status 1,
+    with a sentence on stderr, when it cannot be answered."""
+    question = sys.argv[1]
     try:
-        sys.stdout.buffer.write(answer(question, argument.encode()))
+        sys.stdout.buffer.write(answer(question, sys.stdin.buffer.readline()))
     except KeyError:
         raise SystemExit(f"this release of Weft does not know the question {question!r}") from None
     except (OSError, ValueError) as e:

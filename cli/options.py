@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.errors import CliError
-from cli.where import Where
+from cli.where import OF_KUBECTL, Where
 
 PORTS: dict[str, Any] = {"min": 1, "max": 65535, "metavar": "PORT"}
 """What an option that takes a port is given."""
@@ -29,7 +29,19 @@ _PANEL: dict[str, Any] = {
     "openflow": Annotated[str, typer.Option(metavar="SOCKET", help="Its management socket: unix:/path/br-int.mgmt.")],
     "bridge": Annotated[str, typer.Option(metavar="NAME", help="The bridge on the node.")],
     "kubeconfig": Annotated[
-        str, typer.Option(metavar="FILE", help="Ask this cluster for what switches cannot tell; a lab always is.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Look at this cluster's nodes, through its API. Beside --rundir, --ovsdb or --lab: ask it for what "
+            "switches cannot tell.",
+        ),
+    ],
+    "context": Annotated[
+        str, typer.Option(metavar="NAME", help="Look at the cluster of this context. Default: the current one.")
+    ],
+    "weft_namespace": Annotated[
+        str,
+        typer.Option("--weft-namespace", metavar="NAME", help="The cluster's namespace that Weft is installed in."),
     ],
 }
 
@@ -60,7 +72,7 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_where(**given: Any) -> None:
-        where = Where(**{name: given.pop(name) for name in _PANEL})
+        where = Where(**{name: given.pop(name) for name in _PANEL}, cluster=OF_KUBECTL.get())
         command(where, **given)
 
     parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *added]

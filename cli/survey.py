@@ -48,7 +48,7 @@ def survey(where: Where, node: str = "") -> Survey:
     fabric = find_fabric(where).only(node)
     read = database.read(place.ovsdb for place in fabric.places)
     views: list[NodeView] = []
-    silent: list[Silent] = []
+    silent: list[Silent] = [*fabric.silent]
     for place in fabric.places:
         rows = read[place.ovsdb]
         try:

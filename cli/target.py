@@ -1,6 +1,6 @@
-"""Where a command finds its nodes: all of a lab's, or the one whose sockets are given.
+"""Where a command finds its nodes: all of a lab's or a cluster's, or the one whose sockets are given.
 
-Commands are written once, against `Fabric`; the two sources differ in how they find places and names.
+Commands are written once, against `Fabric`; the three sources differ in how they find places and names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cli.access import Here
 from cli.errors import CliError
 from cli.view import AgentPlace, ControllerPlace, Place, Silent, Sources
-from cli.where import Where
+from cli.where import Where, default_kubeconfig
 from daemon.health import parse_address
 
 if TYPE_CHECKING:
@@ -53,20 +53,43 @@ class Fabric:
 
 
 def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
-    """The sockets that were named, else the lab that was named or is up, else this machine's Open vSwitch."""
+    """The sockets that were named, else the lab, else the cluster; if nothing was named, the lab that is up, this
+    machine's Open vSwitch, or the cluster that kubectl would talk to. Raises CliError."""
     if where.lab and where.says_sockets:
         raise CliError("--lab and --rundir, --ovsdb or --openflow exclude each other: give one")
     if where.says_sockets:
         return of_sockets(where)
-    name = where.lab or _running_lab()
+    if where.lab:
+        return _of_lab(where.lab, where)
+    if where.says_cluster:
+        return _of_cluster(where)
+    name = _running_lab()
     if name:
         return _of_lab(name, where)
     if system.is_dir():
-        return of_sockets(Where(rundir=str(system), bridge=where.bridge, kubeconfig=where.kubeconfig))
+        return of_sockets(Where(rundir=str(system), bridge=where.bridge))
+    if _kubeconfigs():
+        return _of_cluster(where)
     raise CliError(
-        f"there is nothing to look at: no lab is up, and {system} does not exist. Start a lab with `weftctl lab up`, "
-        "or point to a node's Open vSwitch with --rundir"
+        f"there is nothing to look at: no lab is up, {system} does not exist, and there is no kubeconfig. Start a "
+        "lab with `weftctl lab up`, point to a node's Open vSwitch with --rundir, or to a cluster with --kubeconfig"
     )
+
+
+def _kubeconfigs() -> list[str]:
+    """The kubeconfigs that kubectl would read and that are there."""
+    return [path for path in default_kubeconfig().split(":") if path and Path(path).is_file()]
+
+
+def _of_cluster(where: Where) -> Fabric:
+    """A cluster's nodes, asked through its API."""
+    from cli.cluster import fabric
+
+    found = fabric.find(where)
+    return Fabric(
+        found.title, found.places, found.kubeconfig, where.context, where.weft_namespace, found.controllers,
+        found.silent,
+    )  # fmt: skip
 
 
 def find_agents(where: Where, nodes: Sequence[str], addresses: Sequence[str]) -> list[tuple[str, AgentPlace]]:
@@ -101,7 +124,8 @@ def of_sockets(where: Where) -> Fabric:
         raise CliError(f"{missing} is missing: give both --ovsdb and --openflow, or --rundir for their usual places")
     netns = _netns_of(management.parent)
     place = Place(ovsdb, management, where.bridge, "", AgentPlace(netns=netns), Here(netns))
-    return Fabric(str(rundir or management.parent), (place,), where.kubeconfig)
+    api = where.kubeconfig or (default_kubeconfig() if where.context else "")
+    return Fabric(str(rundir or management.parent), (place,), api, where.context)
 
 
 def _netns_of(rundir: Path) -> Path | None:

@@ -15,7 +15,17 @@ from ovsdb.errors import OvsdbError
 
 def test_every_table_and_column(tmp_path: Path) -> None:
     with private_ovs(tmp_path) as ovs:
-        ovs.vsctl("add-br", "br0", "--", "set", "Bridge", "br0", "other_config:a=b", "protocols=OpenFlow15")
+        ovs.vsctl(
+            "add-br",
+            "br0",
+            "--",
+            "set",
+            "Bridge",
+            "br0",
+            "other_config:a=b",
+            "protocols=OpenFlow15",
+            "datapath_type=netdev",
+        )
         ovs.vsctl("set-ssl", "/t/key", "/t/crt", "/t/ca", "--", "set-manager", "pssl:6640:127.0.0.1")
         found = read(ovs.db_socket)
     (bridge,) = found["Bridge"].values()
