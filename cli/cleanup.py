@@ -79,8 +79,12 @@ def _api(asked: Cleanup) -> Iterator[_Cluster]:
     from urllib3.exceptions import HTTPError
 
     try:
+        apis = client.CoreV1Api, client.AppsV1Api, client.CoordinationV1Api
+    except (ImportError, AttributeError) as e:
+        raise CliError("in Weft's images weftctl can clean --this-node only; run this where you run kubectl") from e
+    try:
         config.load_kube_config(asked.kubeconfig or None, asked.context or None)
-        yield _Cluster(asked, client.CoreV1Api(), client.AppsV1Api(), client.CoordinationV1Api())
+        yield _Cluster(asked, *(api() for api in apis))
     except ConfigException as e:
         raise CliError(f"kubeconfig: {e}") from e
     except ApiException as e:
