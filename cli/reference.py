@@ -26,7 +26,7 @@ WHERE = "where to look"
 Command = Callable[..., Any]
 
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-_SHARED = tuple(inspect.signature(Where).parameters)
+_SHARED = tuple(name for name in inspect.signature(Where).parameters if name != "cluster")  # which is no option
 
 
 class PageError(ValueError):
@@ -68,11 +68,12 @@ def _block(command: Command) -> Iterator[str]:
     """What a command is for, then its arguments and options; those that several commands share are told once."""
     parameters = _parameters(command)
     yield f"{inspect.cleandoc(command.__doc__ or '')}\n"
-    own = [each for each in parameters if each.name not in _SHARED]
+    located = {each.name for each in parameters} >= set(_SHARED)
+    own = [each for each in parameters if not located or each.name not in _SHARED]
     if own:
         yield "\n"
         yield from _options(own)
-    if len(own) < len(parameters):
+    if located:
         yield "\nAnd the options that say [where to look](#where-to-look).\n"
 
 
