@@ -107,14 +107,14 @@ def test_a_cluster_comes_before_what_runs_on_this_machine(tmp_path: Path) -> Non
     """Nobody answers at this one, so that it is seen to have been asked."""
     where = Where(kubeconfig=kubeconfig(tmp_path / "k"))
     with pytest.raises(
-        CliError, match="cannot look for Weft's pods in namespace weft-system: GET http://127.0.0.1:9/"
+        CliError, match=r"cannot look for Weft's pods in namespace weft-system: GET http://127\.0\.0\.1:9/"
     ):
         find_fabric(where, tmp_path)
 
 
 def test_kubectls_plugin_asks_the_usual_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "k"))
-    with pytest.raises(CliError, match="in namespace elsewhere: GET http://127.0.0.1:9/"):
+    with pytest.raises(CliError, match=r"in namespace elsewhere: GET http://127\.0\.0\.1:9/"):
         find_fabric(Where(cluster=True, weft_namespace="elsewhere"), tmp_path)
 
 

@@ -114,7 +114,7 @@ def test_the_port_on_which_a_controller_tells_of_its_health() -> None:
     assert (health_port([made], "c1"), health_port([made], "c2")) == (9440, 0)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """As kubernetes' ApiException is."""
 
     def __init__(self, text: str, **of_cause: Any) -> None:
@@ -128,12 +128,15 @@ class _Refused(Exception):
     ("error", "words"),
     [
         (
-            _Refused("long", resp_body=b'{"message": "pods \\"x\\" is forbidden"}', status_code=403),
+            _RefusedError("long", resp_body=b'{"message": "pods \\"x\\" is forbidden"}', status_code=403),
             'pods "x" is forbidden',
         ),
-        (_Refused("long", resp_body=b"<html>", status_code=502, status_message="Bad Gateway"), "502 Bad Gateway"),
-        (_Refused("long", resp_body=None, status_code=403), "403"),
-        (_Refused("[Errno 111]\nConnection refused"), "[Errno 111] Connection refused"),
+        (
+            _RefusedError("long", resp_body=b"<html>", status_code=502, status_message="Bad Gateway"),
+            "502 Bad Gateway",
+        ),
+        (_RefusedError("long", resp_body=None, status_code=403), "403"),
+        (_RefusedError("[Errno 111]\nConnection refused"), "[Errno 111] Connection refused"),
     ],
 )
 def test_why_nothing_can_be_executed(error: Exception, words: str) -> None:
