@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, RemoteDisconnected
+from http.client import HTTPConnection, HTTPException
 
 from cli.errors import CliError
 from cli.view import AgentPlace
@@ -86,7 +86,7 @@ def _connection(place: AgentPlace) -> HTTPConnection:
 def _why(place: AgentPlace, error: Exception) -> str:
     at = f"{place.address}{' in its network' if place.netns else ''}"
     match error:
-        case RemoteDisconnected() if place.socket is not None:  # nobody was there to pass it on to
+        case ConnectionResetError() | BrokenPipeError() if place.socket is not None:  # nobody was there to pass it on to
             return f"nothing listens at {place.address} of its node: {place.daemon} does not run"
         case ConnectionRefusedError():
             return f"nothing listens at {at}: {place.daemon} does not run, or has another health-address"
