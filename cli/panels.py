@@ -18,7 +18,8 @@ class Query:
 @dataclass(frozen=True, slots=True)
 class Panel:
     """What is shown, in which unit of Grafana's, and what it means to somebody who does not know Weft: what is
-    normal, and where to look if it is not. `kind` is Grafana's; `width` of 24. A description's line breaks do not count."""
+    normal, and where to look if it is not. `kind` is Grafana's; `width` of 24. Line breaks of a description do not
+    count."""
 
     title: str
     unit: str
