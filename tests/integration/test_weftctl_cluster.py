@@ -216,6 +216,15 @@ def test_a_node_that_is_not_there(kubeconfig: str) -> None:
     assert (ran.status, "has no node 'node9': it has node1, node2" in ran.err) == (2, True)
 
 
+def test_who_may_reach_whom_is_asked_of_the_api_alone(door: Door, tmp_path: Path) -> None:
+    """So it can be asked before Weft is there, and by somebody who may not execute."""
+    before = len(door.execs)
+    kubeconfig = door.kubeconfig(tmp_path / "k", token=FORBIDDEN)
+    ran = weftctl("reach", "--kubeconfig", str(kubeconfig), "--weft-namespace", "nowhere")
+    assert (ran.status, ran.err, len(door.execs)) == (0, "", before)
+    assert ran.out == directly("reach").out
+
+
 # As kubectl's plugin.
 
 
