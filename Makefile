@@ -95,6 +95,7 @@ generated: setup
 	@$(BIN)/python -m cli.metrics_page --check
 	@$(BIN)/python -m cli.values_page --check
 	@$(BIN)/python -m cli.reference --check
+	@$(BIN)/python -m cli.dashboard --check
 
 bench-packages: $(STAMPS)/bench-packages ## Debian packages of the benchmarks and of their tests
 

@@ -7,7 +7,7 @@ cluster's node is made to look like a local one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,3 @@ def side_by_side(work: Callable[[V], T], items: Mapping[K, V]) -> Mapping[K, T |
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         return dict(zip(items, pool.map(one, items.values()), strict=True))
-
-
-def silent_of(answers: Mapping[str, object]) -> Iterable[tuple[str, str]]:
-    """Those that did not answer, with the reason."""
-    return ((node, answer) for node, answer in answers.items() if isinstance(answer, str))

@@ -11,6 +11,8 @@ from ovsdb.rows import Tables
 from ovsdb.schema import Interest
 
 TIMEOUT_SECONDS = 10.0
+_AT_A_TIME = 64
+"""Each is a program that is started in a pod, where the database is in a cluster."""
 
 ROWS: Final[Interest] = {
     "Open_vSwitch": ("ovs_version",),
@@ -23,9 +25,14 @@ ROWS: Final[Interest] = {
 
 def read(remotes: Iterable[str], timeout: float = TIMEOUT_SECONDS) -> Mapping[str, Tables | str]:
     """The rows behind each remote (`unix:PATH`, `tcp:IP:PORT`), or why they cannot be had, in words."""
-    with OvsdbLoop("weftctl") as loop:
-        asked = {remote: _ask(loop, remote) for remote in dict.fromkeys(remotes)}
-        return {remote: _answer(remote, future, timeout) for remote, future in asked.items()}
+    found: dict[str, Tables | str] = {}
+    waiting = list(dict.fromkeys(remotes))
+    while waiting:
+        batch, waiting = waiting[:_AT_A_TIME], waiting[_AT_A_TIME:]
+        with OvsdbLoop("weftctl") as loop:
+            asked = {remote: _ask(loop, remote) for remote in batch}
+            found |= {remote: _answer(remote, future, timeout) for remote, future in asked.items()}
+    return found
 
 
 def _ask(loop: OvsdbLoop, remote: str) -> "Future[Tables | str]":

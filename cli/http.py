@@ -86,6 +86,9 @@ def _connection(place: AgentPlace) -> HTTPConnection:
 def _why(place: AgentPlace, error: Exception) -> str:
     at = f"{place.address}{' in its network' if place.netns else ''}"
     match error:
+        # Nobody was there to pass it on to.
+        case ConnectionResetError() | BrokenPipeError() if place.socket is not None:
+            return f"nothing listens at {place.address} of its node: {place.daemon} does not run"
         case ConnectionRefusedError():
             return f"nothing listens at {at}: {place.daemon} does not run, or has another health-address"
         case TimeoutError():

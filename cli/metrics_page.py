@@ -21,6 +21,9 @@ has `_bucket`, `_sum` and `_count`, in seconds. How long one more policy takes u
 `weft_event_seconds{event="NetworkPolicyApplied"}` (to work out what it changes) and `weft_program_seconds` (until the
 switch has it); packets and sessions of each rule are in `weftctl policy`, quantiles of the CNI histograms in
 `weftctl cni`.
+
+[dashboards/weft.json](dashboards/weft.json) is a dashboard of all of these for Grafana: import it, and choose your
+Prometheus as its source. It is generated (`python -m cli.dashboard > docs/dashboards/weft.json`).
 """
 
 

@@ -41,9 +41,23 @@ _PANEL: dict[str, Any] = {
     ],
     "weft_namespace": Annotated[
         str,
+        typer.Option(
+            "--weft-namespace",
+            "--namespace",
+            metavar="NAME",
+            help="The cluster's namespace that Weft is installed in. Where a command has a --namespace of its own, "
+            "only --weft-namespace is this.",
+        ),
+    ],
+}
+
+_OWN_NAMESPACE: dict[str, Any] = {
+    "weft_namespace": Annotated[
+        str,
         typer.Option("--weft-namespace", metavar="NAME", help="The cluster's namespace that Weft is installed in."),
     ],
 }
+"""For commands whose --namespace is that of pods or policies."""
 
 
 class Output(StrEnum):
@@ -65,9 +79,10 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of `Where` added to its own; it takes them as one first argument."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     nowhere = Where()
+    panel = _PANEL | (_OWN_NAMESPACE if "namespace" in [each.name for each in own] else {})
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(nowhere, name), annotation=hint)
-        for name, hint in _PANEL.items()
+        for name, hint in panel.items()
     ]
 
     @wraps(command)

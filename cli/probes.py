@@ -11,14 +11,12 @@ import socket
 import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
 from cli import certificates
 from cli.certificates import CertificateError
 from cli.facts import Files, Probe, Probed
-from node_agent.netns import NetNs, run_in
 
 TIMEOUT_SECONDS = 3.0
 NO_ANSWER: Final = "no answer"
@@ -38,10 +36,9 @@ _ANSWERS = (errno.ECONNREFUSED,)
 
 
 def probe_all(probes: Iterable[Probe]) -> tuple[Probed, ...]:
-    """Try all of them, in the caller's network namespace."""
-    held = tuple(probes)
-    with NetNs.current() as here, ThreadPoolExecutor(_AT_A_TIME) as pool:
-        return tuple(pool.map(lambda each: run_in(here, partial(probe, each)), held))
+    """Try all of them, in the caller's network namespace: a thread begins in that of the one that starts it."""
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        return tuple(pool.map(probe, probes))
 
 
 def probe(asked: Probe) -> Probed:

@@ -26,7 +26,7 @@ WHERE = "where to look"
 Command = Callable[..., Any]
 
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-_SHARED = tuple(inspect.signature(Where).parameters)
+_SHARED = tuple(name for name in inspect.signature(Where).parameters if name != "cluster")  # which is no option
 
 
 class PageError(ValueError):

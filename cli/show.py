@@ -19,7 +19,7 @@ from cli.layout import Column, Heading, Line, Row, heading, table
 from cli.looking import look
 from cli.pods import Selection
 from cli.survey import Survey, check_pod, directory_of, survey
-from cli.target import find_agents, find_fabric
+from cli.target import find_agents, find_api, find_fabric
 from cli.tracer import Question, trace
 from cli.view import NodeView, Silent
 from cli.where import Where
@@ -114,7 +114,7 @@ def show_explain(where: Where, question: explain.Question) -> Explanation:
 
 def show_reach(where: Where, question: reach.Question, output: str) -> None:
     """Write whom policies let whom reach. Only Kubernetes is asked, so switches may be down."""
-    directory = directory_of(find_fabric(where))
+    directory = directory_of(find_api(where))
     for problem in directory.problems:
         console.warn(problem)
     answer = reach.ask(directory, question)

@@ -5,7 +5,7 @@ Commands are written once, against `Fabric`; the three sources differ in how the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,15 @@ class Fabric:
 def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
     """The sockets that were named, else the lab, else the cluster; if nothing was named, the lab that is up, this
     machine's Open vSwitch, or the cluster that kubectl would talk to. Raises CliError."""
+    return _find(where, system, _of_cluster)
+
+
+def find_api(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
+    """The same for who asks nothing but the Kubernetes API: in a cluster, Weft need not be there."""
+    return _find(where, system, _api_of_cluster)
+
+
+def _find(where: Where, system: Path, of_cluster: Callable[[Where], Fabric]) -> Fabric:
     if where.lab and where.says_sockets:
         raise CliError("--lab and --rundir, --ovsdb or --openflow exclude each other: give one")
     if where.says_sockets:
@@ -62,14 +71,14 @@ def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
     if where.lab:
         return _of_lab(where.lab, where)
     if where.says_cluster:
-        return _of_cluster(where)
+        return of_cluster(where)
     name = _running_lab()
     if name:
         return _of_lab(name, where)
     if system.is_dir():
         return of_sockets(Where(rundir=str(system), bridge=where.bridge))
     if _kubeconfigs():
-        return _of_cluster(where)
+        return of_cluster(where)
     raise CliError(
         f"there is nothing to look at: no lab is up, {system} does not exist, and there is no kubeconfig. Start a "
         "lab with `weftctl lab up`, point to a node's Open vSwitch with --rundir, or to a cluster with --kubeconfig"
@@ -79,6 +88,10 @@ def find_fabric(where: Where, system: Path = SYSTEM_RUNDIR) -> Fabric:
 def _kubeconfigs() -> list[str]:
     """The kubeconfigs that kubectl would read and that are there."""
     return [path for path in default_kubeconfig().split(":") if path and Path(path).is_file()]
+
+
+def _api_of_cluster(where: Where) -> Fabric:
+    return Fabric("the cluster", (), where.kubeconfig or default_kubeconfig(), where.context, where.weft_namespace)
 
 
 def _of_cluster(where: Where) -> Fabric:

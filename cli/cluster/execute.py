@@ -6,7 +6,6 @@ The official package speaks the protocol (WebSocket, sub-protocols v4 and v5 of 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ class Executor:
                 _preload_content=False,
             )
         except ApiException as e:
-            raise CliError(f"cannot execute in {container}: {reason(str(e.reason))}") from e
+            raise CliError(f"cannot execute in {container}: {reason(e)}") from e
 
     def run(self, container: Container, argv: Sequence[str], said: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """What a program prints that is told this line on its standard input. CliError: it fails, in its own words,
@@ -113,10 +112,13 @@ def _status(client: Any) -> str:
     return "" if status.get("status") == "Success" else str(status.get("message") or "it failed")
 
 
-def reason(text: str) -> str:
-    """Why a WebSocket was refused: the API's own words, which the package hides in a longer text."""
-    message = re.search(r'"message":\s*"((?:[^"\\]|\\.)*)"', text.replace('\\"', '"'))
-    status = re.search(r"Handshake status (\d+ [\w ]+?) -\+-\+-", text)
-    if message:
-        return message[1]
-    return status[1] if status else " ".join(text.split())
+def reason(error: Any) -> str:
+    """Why a WebSocket was refused, in the API's own words: the package keeps them in what its ApiException hides."""
+    refusal = error.__context__
+    try:
+        return str(json.loads(refusal.resp_body)["message"])
+    except (AttributeError, ValueError, KeyError, TypeError):
+        code = getattr(refusal, "status_code", None)
+        if code is not None:
+            return f"{code} {getattr(refusal, 'status_message', None) or ''}".strip()
+        return " ".join(str(error.reason).split())

@@ -20,8 +20,11 @@ from typing import Any
 from cli.errors import CliError
 
 _CHUNK = 1 << 16
-_NAME_BYTES = 40
-"""Of a node's name in paths: a socket's has 107 at most (sockaddr_un)."""
+_PATH_BYTES = 107
+"""Of a socket's path at most: sockaddr_un.sun_path less its terminating zero."""
+_LONGEST = 32
+"""What is kept of those for a socket's own name, such as `ovs-vswitchd.1234567.ctl`."""
+_SHORT_ROOT = "/tmp"
 Start = Callable[[str], Any]
 """Starts a relay to `unix:PATH` or `tcp:HOST:PORT` of the node; its streams. Raises CliError."""
 
@@ -30,13 +33,15 @@ class Mirrors:
     """The directory of all nodes' sockets. Removed with the process."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="weftctl-"))
+        usual = tempfile.gettempdir()
+        fits = len(f"{usual}/weftctl-12345678/1234/") + _LONGEST <= _PATH_BYTES
+        self.root = Path(tempfile.mkdtemp(prefix="weftctl-", dir=usual if fits else _SHORT_ROOT))
         weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
 
     def of(self, node: str, number: int) -> Mirror:
-        """Where the sockets of a node are; the `number` tells apart names that are too long."""
-        short = node if len(node) <= _NAME_BYTES else f"{node[: _NAME_BYTES - 4]}-{number}"
-        return Mirror(self, self.root / short)
+        """Where the sockets of a node are: below its name, or its `number` where that is too long."""
+        fits = len(f"{self.root}/{node}/") + _LONGEST <= _PATH_BYTES
+        return Mirror(self, self.root / (node if fits else str(number)))
 
 
 class Mirror:

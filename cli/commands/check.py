@@ -18,7 +18,7 @@ def check(
     ] = 10,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:
-    """Look for everything that keeps a network from working, and say what to do about it.
+    """Find what is wrong, and say what to do.
 
     Checked are the Kubernetes API, Nodes and controllers; on each node kernel module, Open vSwitch and its version,
     agent, certificates, the switch's connection to its controller and whether every pod is programmed; and what

@@ -25,9 +25,10 @@ def cni(
     ] = None,
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:
-    """Show how long CNI requests take by step, and what failed and why.
+    """Show how long CNI requests take, and which failed.
 
-    The agents are asked: those of a lab's nodes, else the one of this machine (127.0.0.1:9443), or those of --agent.
+    By step, and failures with their reasons. The agents are asked: those of a lab's nodes or a cluster's, else the
+    one of this machine (127.0.0.1:9443), or those of --agent.
     P50-MS, P90-MS and P99-MS are the milliseconds that 50, 90 and 99 of a hundred requests did not exceed, estimated
     from the agents' histograms as Prometheus does (histogram_quantile); nodes are added up. Steps are in the order in
     which they are taken; a request that fails has only those that it completed. Agents count since they started, and

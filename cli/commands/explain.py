@@ -21,7 +21,7 @@ def explain(
     sctp: Annotated[int | None, typer.Option(help="An SCTP association to this port.", **PORTS)] = None,
     family: Annotated[Family | None, typer.Option(help="Default: IPv4 if both ends have it.")] = None,
 ) -> None:
-    """Say whether policies let SRC reach DST, and by which rules.
+    """Say by which rules SRC may reach DST, or why not.
 
     Policies are NetworkPolicies. Where none allows it, what they lack is named. Without a port, it is about an
     ICMP echo. Then the flows that the switches hold are read, and it is worked out what they would do with the

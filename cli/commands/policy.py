@@ -17,7 +17,7 @@ def policy(
     namespace: Annotated[str, typer.Option("--namespace", "-n", metavar="NS", help="Only this namespace.")] = "",
     output: Annotated[Output, typer.Option("--output", "-o", help="What to print.")] = Output.TABLE,
 ) -> None:
-    """Show policies: what they count, and where they are in force.
+    """Show policies: what they count, where they are in force.
 
     Policies are NetworkPolicies. One is in force on a node that runs pods it selects when the switch there holds
     every flow that it has a part in, just as the controller works it out: the flows are read and compared.

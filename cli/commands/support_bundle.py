@@ -23,7 +23,7 @@ def support_bundle(
         int, typer.Option(min=1, max=1024, metavar="N", help="How many MiB of the end of each log.")
     ] = 4,
 ) -> None:
-    """Collect everything that helps to find out what is wrong, of all nodes, in one archive.
+    """Collect what helps to find faults, in one archive.
 
     Of each node: flows, groups, the switch's database and counters, links, addresses, routes, nftables rules,
     versions, settings, metrics, CNI requests that failed, and logs. Of the cluster: the objects that Weft reads, as

@@ -32,7 +32,7 @@ def trace(
     ] = "",
     source_mac: Annotated[str, typer.Option(metavar="MAC", help="Have the sender use this MAC.")] = "",
 ) -> None:
-    """Follow a packet from SRC to DST, through every node on its way.
+    """Follow a packet from SRC to DST through every node.
 
     Each switch is asked what it would do (ofproto/trace); no packet is sent. The packet is the first of a new
     connection, or with --reply the first answer. What conntrack would say is assumed, not looked up.

@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -41,22 +42,26 @@ Obj = dict[str, Any]
 
 @dataclass
 class Door:
-    """Where it is, and what has been executed through it. `broken` are pods in which nothing can be."""
+    """Where it is, the controller's port, and what has been executed. `broken` are pods in which nothing can be."""
 
     lab: Lab
+    tls: Path
     port: int = 0
+    health: int = 0
     execs: list[tuple[str, list[str]]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
 
     def kubeconfig(self, path: Path, token: str = "of-an-admin", contexts: tuple[str, ...] = ("main",)) -> Path:
         """A kubeconfig whose first context is the current one; the others lead nowhere."""
-        servers = [f"http://127.0.0.1:{self.port}", *["http://127.0.0.1:9"] * (len(contexts) - 1)]
+        servers = dict.fromkeys(contexts, "https://localhost:9") | {contexts[0]: f"https://localhost:{self.port}"}
+        authority = str(self.tls / "ca.crt")
         held = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": contexts[0],
             "clusters": [
-                {"name": name, "cluster": {"server": at}} for name, at in zip(contexts, servers, strict=True)
+                {"name": name, "cluster": {"server": server, "certificate-authority": authority}}
+                for name, server in servers.items()
             ],
             "users": [{"name": "me", "user": {"token": token}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": "me"}} for name in contexts],
@@ -69,11 +74,15 @@ def pods(lab: Lab) -> list[Obj]:
     """The namespace and pods of an installed Weft: an agent on every node, and a controller."""
     space: Obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
     agents = [_pod(f"weft-agent-{node.name}", "agent", node.name) for node in lab.config.node_configs()]
-    health = yaml.safe_load(lab.paths.controller_config.read_text())["health-address"]
     controller = _pod("weft-controller-0", "controller", "node1")
-    port = int(health.rpartition(":")[2])
-    controller["spec"]["containers"][0]["ports"] = [{"name": "health", "containerPort": port}]
+    controller["spec"]["containers"][0]["ports"] = [{"name": "health", "containerPort": health_port(lab)}]
     return [space, *agents, controller]
+
+
+def health_port(lab: Lab) -> int:
+    """The port of the controller's health-address."""
+    settings = yaml.safe_load(lab.paths.controller_config.read_text())
+    return int(settings["health-address"].rpartition(":")[2])
 
 
 def _pod(name: str, component: str, node: str) -> Obj:
@@ -85,13 +94,16 @@ def _pod(name: str, component: str, node: str) -> Obj:
 
 
 @contextmanager
-def door_to(lab: Lab) -> Iterator[Door]:
-    """A door that is open."""
-    door = Door(lab)
+def door_to(lab: Lab, tls: Path) -> Iterator[Door]:
+    """A door that is open. `tls` is a directory with a certificate for localhost."""
+    door = Door(lab, tls, health=health_port(lab))
     handler = type("Handler", (_Handler,), {"door": door})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     door.port = server.server_address[1]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls / "tls.crt", tls / "tls.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -179,8 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
         node = next(name for name in ("node1", "node2") if pod.endswith(name) or pod == "weft-controller-0")
         space = names.node_namespace(self.door.lab.config.name, node)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        # The lab's controller is on no node's network.
+        on_node = f":{self.door.health}" not in command[-1]
         return subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{space}", *command],
+            [*(("nsenter", f"--net=/run/netns/{space}") if on_node else ()), *command],
             env={"PATH": path, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """Where commands look: the sockets that are named, a lab, or this machine's Open vSwitch."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from cli.errors import CliError
 from cli.target import Fabric, choose_lab, find_agents, find_fabric, of_sockets
 from cli.view import AgentPlace, Place
-from cli.where import Where
+from cli.where import Where, default_kubeconfig
 
 ONE = Place("unix:/a/db.sock", Path("/a/br-int.mgmt"), node="node1")
 TWO = Place("unix:/b/db.sock", Path("/b/br-int.mgmt"), node="node2")
@@ -100,3 +101,59 @@ def test_the_agent_of_a_single_node_is_where_agents_are_by_default(tmp_path: Pat
 def test_agents_that_cannot_be_meant(where: Where, nodes: list[str], address: str, complaint: str) -> None:
     with pytest.raises(CliError, match=complaint):
         find_agents(where, nodes, [address])
+
+
+def test_a_cluster_comes_before_what_runs_on_this_machine(tmp_path: Path) -> None:
+    """Nobody answers at this one, so that it is seen to have been asked."""
+    where = Where(kubeconfig=kubeconfig(tmp_path / "k"))
+    with pytest.raises(
+        CliError, match=r"cannot look for Weft's pods in namespace weft-system: GET http://127\.0\.0\.1:9/"
+    ):
+        find_fabric(where, tmp_path)
+
+
+def test_kubectls_plugin_asks_the_usual_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "k"))
+    with pytest.raises(CliError, match=r"in namespace elsewhere: GET http://127\.0\.0\.1:9/"):
+        find_fabric(Where(cluster=True, weft_namespace="elsewhere"), tmp_path)
+
+
+def test_sockets_come_before_a_cluster(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path / "k")
+    fabric = find_fabric(Where(rundir=str(tmp_path), kubeconfig=path, context="main"))
+    assert (fabric.api, fabric.context) == (path, "main")
+
+
+def test_a_context_beside_sockets_is_one_of_the_usual_kubeconfig(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/some/where")
+    assert find_fabric(Where(rundir=str(tmp_path), context="main")).api == "/some/where"
+
+
+def test_a_kubeconfig_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text("this: is none")
+    with pytest.raises(CliError, match="kubeconfig"):
+        find_fabric(Where(kubeconfig=str(tmp_path / "k")))
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [({"KUBECONFIG": "/a:/b"}, "/a:/b"), ({"HOME": "/home/me"}, "/home/me/.kube/config"), ({}, "/root/.kube/config")],
+)
+def test_which_kubeconfig_is_the_usual_one(environ: dict[str, str], path: str) -> None:
+    assert default_kubeconfig(environ) == path
+
+
+def kubeconfig(path: Path) -> str:
+    """Of a cluster where nobody answers."""
+    clusters = [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}]
+    contexts = [{"name": "main", "context": {"cluster": "c", "user": "u"}}]
+    held = {
+        "clusters": clusters,
+        "contexts": contexts,
+        "users": [{"name": "u", "user": {}}],
+        "current-context": "main",
+    }
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **held}))
+    return str(path)
