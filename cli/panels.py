@@ -86,6 +86,27 @@ _OVERVIEW = (
         which and why.""",
     ),
 )
+_TRUST = (
+    Panel(
+        "Active controllers",
+        "short",
+        "Controllers that program switches: one. None for longer than some seconds: changes wait.",
+        (Query("sum(weft_controller_active)", "active"),),
+    ),
+    Panel(
+        "Until certificates expire",
+        "s",
+        "Of each daemon. New connections fail afterwards; docs/tls.md says how to renew them.",
+        (Query("weft_tls_certificate_expires_seconds - time()", "{{instance}}"),),
+    ),
+    Panel(
+        "TLS connections refused",
+        "short",
+        """TLS connections with the controller that came to nothing, in an hour, by channel and reason (docs/tls.md).
+        Normal is none.""",
+        _hourly("weft_tls_refused_total", "channel", "reason"),
+    ),
+)
 _ATTACHING = (
     Panel(
         "CNI requests",
@@ -226,6 +247,7 @@ _POLICIES = (
 )
 SECTIONS = (
     Section("Overview", _OVERVIEW),
+    Section("Controllers and certificates", _TRUST),
     Section("Pods that come and go", _ATTACHING),
     Section("Switches and flows", _SWITCHES),
     Section("Policies and the controller", _POLICIES),

@@ -67,7 +67,8 @@ def test_legends_name_labels_that_are_kept() -> None:
             wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
             kept = {label for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
             plain = "by (" not in target["expr"] and "max(" not in target["expr"]
-            labels = metrics().get(target["expr"], set()) | {"instance"} if plain else kept
+            name = "".join(_IN_QUERY.findall(target["expr"]))
+            labels = metrics().get(name, set()) | {"instance"} if plain else kept
             assert wanted <= labels, panel["title"]
 
 
