@@ -29,14 +29,19 @@ def built() -> Built:
     return images_fixture.built("0.0.1-test")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Before the tests, as compiling takes longer than any of them may.
+    if not session.config.option.collectonly and any("programs" in item.fixturenames for item in session.items):
+        tools.programs()
+
+
 @pytest.fixture(scope="session")
-def _programs() -> None:
-    """A session of its own, so that compiling is not on one test's time."""
-    tools.programs()
+def programs() -> None:
+    """Those of Kubernetes are there. Tests that reach them through no other fixture use this one."""
 
 
 @pytest.fixture(scope="module")
-def bare(_programs: None) -> Iterator[Cluster]:
+def bare(programs: None) -> Iterator[Cluster]:
     """Two nodes without a network."""
     cluster = clusters.up()
     try:

@@ -54,7 +54,7 @@ def test_a_node_is_removed_and_comes_back_under_its_name(bare: Cluster) -> None:
     assert bare.get("node", "node2")["metadata"]["uid"] != before
 
 
-def test_its_end_leaves_nothing() -> None:
+def test_its_end_leaves_nothing(programs: None) -> None:
     settings = kernel_settings()
     cluster = clusters.up(nodes=1)
     with_pod(cluster, "left", "node1", "exec sleep 1000")

@@ -9,8 +9,8 @@ from apiserver_fixture import ApiServer, running
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled(_programs: None) -> None:
-    """Compiling is not on one test's time."""
+def _compiled(programs: None) -> None:
+    """Every test of the chart runs programs of Kubernetes."""
 
 
 @pytest.fixture(scope="session")
