@@ -16,7 +16,18 @@ from controller.flows import denied, flows_of
 from controller.owners import Kind, Owner, port_owner, subject
 from controller.plan import PlanError, settle
 from controller.policy.crowding import is_full, no_room
-from controller.reports import Reports, foreign_flows, ignored_parts, refused_flows, stranger, unreadable
+from controller.reports import (
+    NODE,
+    POLICY,
+    Reports,
+    foreign_flows,
+    ignored_parts,
+    is_shared,
+    refused_flows,
+    stranger,
+    unreadable,
+)
+from controller.share import Share
 from controller.switch import Phase, Staleness, Switch
 from kube import changes as kube
 from kube.membership import Problem
@@ -52,17 +63,18 @@ class _Peer:
 
 
 class Core:
-    """Holds the cluster and a Switch for every node. `handle` is called by one thread only."""
+    """Holds the cluster and a Switch for every node of its share. `handle` is called by one thread only."""
 
-    def __init__(self, patience: Patience = Patience()) -> None:
+    def __init__(self, patience: Patience = Patience(), share: Share = Share()) -> None:
         self.cluster = Cluster()
         self.listed: set[str] = set()
         self._patience = patience
+        self._share = share
         self._peers: defaultdict[str, _Peer] = defaultdict(_Peer)
         self._node_of: dict[int, str] = {}
         self._strangers: dict[int, tuple[c.Session, float]] = {}
         self._watched: dict[str, str] = {}
-        self._reports = Reports()
+        self._reports = Reports(self._tells)
         self._now = 0.0
 
     @property
@@ -75,8 +87,8 @@ class Core:
         return self._reports.standing()
 
     def phases(self) -> dict[str, Phase]:
-        """Phase of each member node's switch."""
-        return {name: self._peers[name].switch.phase for name in self.cluster.membership.nodes}
+        """Phase of the switch of each member node of the share."""
+        return {name: self._peers[name].switch.phase for name in self.cluster.membership.nodes if name in self._share}
 
     def flow_counts(self, node: str) -> Counter[int]:
         """How many flows the node's switch should hold, by table."""
@@ -90,6 +102,7 @@ class Core:
     @handle.register(kube.Listed | kube.Applied | kube.Deleted)
     def _kube(self, event: kube.Listed | kube.Applied | kube.Deleted) -> Iterator[c.Command]:
         dirty = self.cluster.apply(event)
+        knew_all = self.ready
         if isinstance(event, kube.Listed):
             self.listed.add(event.kind)
         yield from self._reports.readable(event)
@@ -99,16 +112,31 @@ class Core:
         yield from self._recompute(dirty)
         if isinstance(event, kube.Listed):
             yield from self._start_all()
+        if self.ready and not knew_all and self._share.node is not None:
+            yield from self._reports.shared()
+
+    def _tells(self, topic: str, key: str) -> bool:
+        """Whether it is for this controller to tell of something. Of what others see as well that is known when all has
+        been listed."""
+        if self._share.node is None or not is_shared(topic):
+            return True
+        if not self.ready:
+            return False
+        if topic == NODE:
+            return key in self._share
+        return self._share.tells_of(
+            key, (name for name, facts in self.cluster.membership.nodes.items() if facts.ovsdb)
+        )
 
     def _policies_told(self, event: kube.Listed | kube.Applied | kube.Deleted) -> Iterator[c.Command]:
         """What of a policy is not in force."""
         if isinstance(event, kube.Deleted):
-            yield from self._reports.tell("policy", event.key, ()) if event.kind == "NetworkPolicy" else ()
+            yield from self._reports.tell(POLICY, event.key, ()) if event.kind == "NetworkPolicy" else ()
             return
         objects = event.objects if isinstance(event, kube.Listed) else (event.object,)
         for policy in objects:
             if isinstance(policy, NetworkPolicy):
-                yield from self._reports.tell("policy", policy.meta.key, ignored_parts(policy))
+                yield from self._reports.tell(POLICY, policy.meta.key, ignored_parts(policy))
 
     @handle.register(kube.Refused)
     def _kube_refused(self, event: kube.Refused) -> Iterator[c.Command]:
@@ -155,7 +183,7 @@ class Core:
 
     @handle.register
     def _switch_up(self, event: c.SwitchUp) -> Iterator[c.Command]:
-        node = self.cluster.membership.by_datapath().get(event.session.datapath_id)
+        node = self._by_datapath().get(event.session.datapath_id)
         if node is None:
             # Its Node's annotation may still be on the way to us.
             self._strangers[id(event.session)] = (event.session, self._now + self._patience.stranger)
@@ -217,7 +245,7 @@ class Core:
             # Before the Nodes were listed, nobody can tell a stranger.
             if event.now >= deadline and "Node" in self.listed:
                 del self._strangers[key]
-                yield c.Refuse(session, stranger(session.datapath_id))
+                yield c.Refuse(session, stranger(session.datapath_id, self._share.node))
         for node, peer in self._peers.items():
             if peer.purge_later and node in self.cluster.bridges and self.cluster.bridges[node].needs_purge:
                 yield c.Purge(node)
@@ -226,7 +254,8 @@ class Core:
                 yield c.ReadFlows(node, peer.session)
 
     def _membership_changed(self) -> Iterator[c.Command]:
-        wanted = {n: facts.ovsdb for n, facts in self.cluster.membership.nodes.items() if facts.ovsdb}
+        members = self.cluster.membership.nodes.items()
+        wanted = {name: facts.ovsdb for name, facts in members if facts.ovsdb and name in self._share}
         for node in sorted(self._watched.keys() - wanted.keys()):
             yield from self._forget(node)
         for node, remote in sorted(wanted.items()):
@@ -235,7 +264,11 @@ class Core:
                 yield c.Watch(node, remote)
         yield from self._part()
         yield from self._claim_strangers()
-        yield from self._reports.tell_all("node", self.cluster.problems)
+        yield from self._reports.tell_all(NODE, self.cluster.problems)
+
+    def _by_datapath(self) -> dict[int, str]:
+        """Nodes of the share by the datapath id of their switch."""
+        return {id_: node for id_, node in self.cluster.membership.by_datapath().items() if node in self._share}
 
     def _forget(self, node: str) -> Iterator[c.Command]:
         del self._watched[node]
@@ -259,7 +292,7 @@ class Core:
 
     def _part(self) -> Iterator[c.Command]:
         """Let go of switches whose node is gone, or says now that it has another datapath id."""
-        by_datapath = self.cluster.membership.by_datapath()
+        by_datapath = self._by_datapath()
         for node, peer in sorted(self._peers.items()):
             session = peer.session
             if session is not None and by_datapath.get(session.datapath_id) != node:
@@ -267,7 +300,7 @@ class Core:
                 yield c.Refuse(session, f"datapath id {session.datapath_id:016x} is no longer that of node {node}")
 
     def _claim_strangers(self) -> Iterator[c.Command]:
-        by_datapath = self.cluster.membership.by_datapath()
+        by_datapath = self._by_datapath()
         for key, (session, _) in list(self._strangers.items()):
             node = by_datapath.get(session.datapath_id)
             if node is not None:

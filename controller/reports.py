@@ -1,7 +1,7 @@
 """What the operator is told of, once: each problem when it appears, and again only after it went away."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from controller import commands as c
 from kube import changes as kube
@@ -11,24 +11,38 @@ from openflow.codec import cookie_of
 from openflow.flow import is_ours
 from openflow.render import what
 
+NODE = "node"
+POLICY = "policy"
+"""Topics of what is wrong with objects, which every controller sees. The others are of a node's switch and database."""
+_UNREADABLE = "unreadable "
+
 FLOW_REFUSED = "FlowRefused"
 FOREIGN_NAMED = 3
 """How many foreign flows a report names; somebody's script may have left thousands."""
 
 
 class Reports:
-    """The problems that stand, by topic and by the key of the object they are about."""
+    """The problems that stand, by topic and by the key of the object they are about. `tells` says of topic and key
+    whether they are told of here."""
 
-    def __init__(self) -> None:
+    def __init__(self, tells: Callable[[str, str], bool]) -> None:
+        self._tells = tells
         self._standing: dict[tuple[str, str], frozenset[Problem]] = {}
 
     def known(self, topic: str, key: str) -> frozenset[Problem]:
         return self._standing.get((topic, key), frozenset())
 
     def standing(self) -> Iterator[Problem]:
-        """All that stand."""
-        for _, problems in sorted(self._standing.items()):
-            yield from sorted(problems, key=_order)
+        """All that stand and are told of here."""
+        for (topic, key), problems in sorted(self._standing.items()):
+            if self._tells(topic, key):
+                yield from sorted(problems, key=_order)
+
+    def shared(self) -> Iterator[c.Command]:
+        """Report all that stand of the topics that every controller sees: it is known now who tells of them."""
+        for (topic, key), problems in sorted(self._standing.items()):
+            if is_shared(topic) and self._tells(topic, key):
+                yield from map(c.Report, sorted(problems, key=_order))
 
     def tell(self, topic: str, key: str, problems: Iterable[Problem]) -> Iterator[c.Command]:
         """Report those that are new; no problems: all is in order."""
@@ -36,8 +50,8 @@ class Reports:
         now = frozenset(problems)
         if now:
             self._standing[topic, key] = now
-        for problem in sorted(now - before, key=_order):
-            yield c.Report(problem)
+        if now - before and self._tells(topic, key):
+            yield from map(c.Report, sorted(now - before, key=_order))
 
     def tell_all(self, topic: str, problems: Iterable[Problem], within: str = "") -> Iterator[c.Command]:
         """Report on all objects of a topic whose keys start with `within`: those not named are in order."""
@@ -72,7 +86,12 @@ def ignored_parts(policy: NetworkPolicy) -> Iterator[Problem]:
 
 def unreadable(kind: str) -> str:
     """The topic of objects that cannot be read."""
-    return f"unreadable {kind}"
+    return f"{_UNREADABLE}{kind}"
+
+
+def is_shared(topic: str) -> bool:
+    """Whether every controller sees what is wrong, and not only the one that programs a certain node."""
+    return topic in (NODE, POLICY) or topic.startswith(_UNREADABLE)
 
 
 def refused_flows(node: str, failures: Iterable[c.FlowRefused]) -> frozenset[Problem]:
@@ -96,8 +115,14 @@ def foreign_flows(node: str, flows: Mapping[bytes, bytes]) -> Iterable[Problem]:
         yield Problem("Switch", node, "ForeignFlows", text)
 
 
-def stranger(datapath: int) -> str:
-    """Why a switch that nobody knows is turned away."""
+def stranger(datapath: int, only: str | None = None) -> str:
+    """Why a switch that nobody knows is turned away. `only`: the node that the controller is for."""
+    if only is not None:
+        return (
+            f"datapath id {datapath:016x} is not in the weft.dev/datapath-id annotation of Node {only}, the only one that"
+            " this controller programs (node-name): another switch's target is wrong, or the agent cannot reach the"
+            " Kubernetes API"
+        )
     return (
         f"datapath id {datapath:016x} is in no Node's weft.dev/datapath-id annotation: it is not a bridge of this"
         " cluster, or its agent cannot reach the Kubernetes API"

@@ -52,6 +52,13 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="What the Lease calls this controller, beside a random part. Without it: the host's name."),
     ] = None
+    node_name: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="Name of the Node whose switch alone this controller programs: there is one beside each agent."
+            " Without it, it programs all."
+        ),
+    ] = None
     bridge: Annotated[str, Meta(description="Name of the bridge on every node.")] = "br-int"
     health_address: Annotated[
         str, Meta(description="host:port that serves /metrics, /healthz and /readyz. Port 0 takes a free one.")
@@ -65,6 +72,11 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.api_server and self.kubeconfig:
             raise ValueError("api-server and kubeconfig exclude each other: give one")
+        if self.lease is not None and self.node_name is not None:
+            raise ValueError(
+                f"lease {self.lease!r} and node-name {self.node_name!r} exclude each other: controllers that stand in"
+                " for each other program all nodes"
+            )
         targets.check_encrypted("openflow-listen", self.openflow_listen, tls=self.tls is not None)
         candidacy(self.lease, self.advertise, self.identity, self.openflow_listen)
 

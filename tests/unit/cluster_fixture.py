@@ -22,6 +22,7 @@ from controller import commands as c
 from controller.bridge import bridge_state
 from controller.core import Core, Patience
 from controller.policy.members import Traits
+from controller.share import Share
 from kube.annotations import NodeAnnotations
 from kube.changes import Applied, Deleted, Listed
 from kube.membership import Problem
@@ -178,8 +179,8 @@ class Database:
 class World:
     """The models, and the Core under test that knows of them through events only."""
 
-    def __init__(self, patience: Patience = Patience()) -> None:  # noqa: B008 - a frozen value
-        self.core = Core(patience)
+    def __init__(self, patience: Patience = Patience(), share: Share = Share()) -> None:  # noqa: B008 - frozen values
+        self.core = Core(patience, share)
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
         self.namespaces: dict[str, Namespace] = {}

@@ -43,6 +43,7 @@ def test_with_a_lease_it_is_a_candidate_unlike_all_others() -> None:
         ([LEASE, "--advertise=ssl:0.0.0.0:6653"], "nobody can connect to it"),
         ([LEASE, "--advertise=tcp:127.0.0.1:6653"], "openflow-listen is 'unix:/run/weft/openflow.sock'"),
         ([LEASE, UNIX, "--identity="], "--identity"),
+        ([LEASE, UNIX, "--node-name=n1"], "node-name 'n1' exclude each other"),
     ],
 )
 def test_what_cannot_be_used_together_is_named(flags: list[str], words: str) -> None:
