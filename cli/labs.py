@@ -51,6 +51,7 @@ class Plan:
     datapath: str
     kubeconfig: str = ""
     controllers: int = 1
+    placement: str = "central"
 
     def __str__(self) -> str:
         kind = f"{self.tunnel}, {self.family}, {self.datapath} datapath"
@@ -63,6 +64,7 @@ class Plan:
             name=self.name,
             nodes=self.nodes,
             controllers=self.controllers,
+            placement=self.placement,
             tunnel=self.tunnel,
             family=Family(self.family),
             datapath=Datapath(self.datapath),

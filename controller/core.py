@@ -27,7 +27,7 @@ from controller.reports import (
     stranger,
     unreadable,
 )
-from controller.share import Share
+from controller.share import EVERYTHING, Share
 from controller.switch import Phase, Staleness, Switch
 from kube import changes as kube
 from kube.membership import Problem
@@ -65,7 +65,7 @@ class _Peer:
 class Core:
     """Holds the cluster and a Switch for every node of its share. `handle` is called by one thread only."""
 
-    def __init__(self, patience: Patience = Patience(), share: Share = Share()) -> None:
+    def __init__(self, patience: Patience = Patience(), share: Share = EVERYTHING) -> None:
         self.cluster = Cluster()
         self.listed: set[str] = set()
         self._patience = patience
@@ -116,8 +116,8 @@ class Core:
             yield from self._reports.shared()
 
     def _tells(self, topic: str, key: str) -> bool:
-        """Whether it is for this controller to tell of something. Of what others see as well that is known when all has
-        been listed."""
+        """Whether it is for this controller to tell of something. Of what others see as well, that is known when all
+        has been listed."""
         if self._share.node is None or not is_shared(topic):
             return True
         if not self.ready:

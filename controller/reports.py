@@ -13,7 +13,7 @@ from openflow.render import what
 
 NODE = "node"
 POLICY = "policy"
-"""Topics of what is wrong with objects, which every controller sees. The others are of a node's switch and database."""
+"""Topics of what is wrong with objects, which every controller sees. Others are of a node's switch and database."""
 _UNREADABLE = "unreadable "
 
 FLOW_REFUSED = "FlowRefused"
@@ -119,8 +119,8 @@ def stranger(datapath: int, only: str | None = None) -> str:
     """Why a switch that nobody knows is turned away. `only`: the node that the controller is for."""
     if only is not None:
         return (
-            f"datapath id {datapath:016x} is not in the weft.dev/datapath-id annotation of Node {only}, the only one that"
-            " this controller programs (node-name): another switch's target is wrong, or the agent cannot reach the"
+            f"datapath id {datapath:016x} is not in the weft.dev/datapath-id annotation of Node {only}, the only one"
+            " that this controller programs (node-name): the switch is another node's, or the agent cannot reach the"
             " Kubernetes API"
         )
     return (

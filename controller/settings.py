@@ -55,8 +55,8 @@ class ControllerSettings(Struct, frozen=True, kw_only=True):
     node_name: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(
-            description="Name of the Node whose switch alone this controller programs: there is one beside each agent."
-            " Without it, it programs all."
+            description="Name of the Node whose switch alone this controller programs, where there is one beside each"
+            " agent. Without it, it programs all."
         ),
     ] = None
     bridge: Annotated[str, Meta(description="Name of the bridge on every node.")] = "br-int"

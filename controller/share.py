@@ -1,7 +1,7 @@
 """Which nodes' switches a controller programs: all of them, or its own where one runs beside each agent. Pure.
 
-Every controller watches the whole cluster, because that is what a node's flows follow from. What only one of them sees,
-such as a refused flow, it tells of. What all of them see, one tells of, without a word between them.
+Every controller watches the whole cluster, because that is what a node's flows follow from. What only one of them
+sees, such as a refused flow, it tells of. What all of them see, one tells of, without a word between them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ class Share:
         return self.node in (None, node)
 
     def tells_of(self, key: str, nodes: Iterable[str]) -> bool:
-        """Whether this controller is the one that tells of what is wrong with an object, which all see. `nodes` are those
-        that have a controller. By rendezvous hashing: all that know the same nodes find the same one, and nodes that
-        come and go change little."""
+        """Whether this controller is the one that tells of what is wrong with an object, which all see. `nodes` are
+        those that have a controller. By rendezvous hashing: all that know the same nodes find the same one, and nodes
+        that come and go change little."""
         if self.node is None:
             return True
         return max(nodes, key=lambda node: (_weight(node, key), node), default=None) == self.node
+
+
+EVERYTHING = Share()
 
 
 def _weight(node: str, key: str) -> bytes:

@@ -17,7 +17,7 @@ import msgspec
 from kube.endpoint import Endpoint, from_kubeconfig, from_url
 from lab import names, node, underlay
 from lab.client import ApiClient
-from lab.config import ApiReady, LabConfig
+from lab.config import NODE, ApiReady, LabConfig
 from lab.names import Datapath
 from lab.node import NodeConfig
 from lab.process import Processes, ProcessSpec
@@ -136,15 +136,18 @@ def _start_weft(config: LabConfig, processes: Processes, endpoint: Endpoint) -> 
     if config.elected:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.LEASE_NAMESPACE}}
         ApiClient(endpoint).apply([namespace])
-    for number in range(1, config.controllers + 1):
+    for number in config.controller_numbers:
         settings = node.controller_settings(config.name, api, _free_port(), config.log_level)
         if config.elected:
             settings = node.candidate_settings(config.name, number, settings)
+        if config.placement == NODE:
+            settings = node.own_settings(config.name, number, settings)
         node.write_settings(config.paths.controller(number).config, settings)
         processes.start(node.controller_spec(config.name, number))
     if not config.elected:
         # A switch that finds no controller waits a second before it looks again, so the agents come after it.
-        _wait_for(config.paths.openflow_socket, processes, CONTROLLER)
+        for number in config.controller_numbers:
+            _wait_for(config.paths.controller(number).openflow_socket, processes, controller(number))
     for each in config.node_configs():
         processes.start(node.agent_spec(each))
 

@@ -10,6 +10,10 @@ from lab import names
 from lab.names import MAX_CONTROLLERS, MAX_NODES, Datapath, Family, LabPaths
 from lab.node import NodeConfig
 
+CENTRAL, NODE = "central", "node"
+"""Where controllers are: few for all nodes, or one beside each agent."""
+
+_PLACEMENTS = (CENTRAL, NODE)
 _TUNNELS = ("geneve", "vxlan")
 _MTU = range(1280, 65536)
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -23,7 +27,8 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One lab: `nodes` counts them, `mtu` is the underlay's in bytes (at least IPv6's 1280).
 
     With a `kubeconfig`, an absolute path, it joins that cluster; without, it plays Kubernetes itself. Of several
-    `controllers` one is active, by a Lease, which only a lab that plays Kubernetes can take along at its end.
+    `controllers` one is active, by a Lease, which only a lab that plays Kubernetes can take along at its end. With
+    the `placement` node each node has a controller that programs nothing else.
 
     Without `weft` neither controller nor agents are started: for running them by hand, under a debugger. Without
     `kubelets` nobody makes the pods real that the API assigns to nodes: the caller calls the CNI plugin itself.
@@ -32,6 +37,7 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "lab"
     nodes: int = 2
     controllers: int = 1
+    placement: str = CENTRAL
     tunnel: str = "geneve"
     family: Family = Family.DUAL
     datapath: Datapath = Datapath.USERSPACE
@@ -48,6 +54,11 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         most = 1 if self.kubeconfig else MAX_CONTROLLERS
         words = "1 in a cluster that is joined" if self.kubeconfig else f"1 to {MAX_CONTROLLERS}"
         _check("controllers", self.controllers, range(1, most + 1), words)
+        _check("placement", self.placement, _PLACEMENTS, " or ".join(_PLACEMENTS))
+        if self.placement == NODE and self.controllers > 1:
+            raise LabConfigError(
+                f"controllers={self.controllers} and placement=node exclude each other: then each node has its own"
+            )
         _check("mtu", self.mtu, _MTU, f"{_MTU[0]} to {_MTU[-1]}")
         _check("tunnel", self.tunnel, _TUNNELS, " or ".join(_TUNNELS))
         if self.kubeconfig and not self.kubeconfig.startswith("/"):
@@ -64,15 +75,21 @@ class LabConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there are several controllers, one of them active."""
         return self.controllers > 1
 
+    @property
+    def controller_numbers(self) -> range:
+        """All of them; with the placement node, those of the nodes."""
+        return range(1, (self.nodes if self.placement == NODE else self.controllers) + 1)
+
     def node_configs(self) -> tuple[NodeConfig, ...]:
         numbers = range(1, self.nodes + 1)
         kubeconfig = str(self.paths.nodes_kubeconfig) if self.kubeconfig else ""
         return tuple(
             NodeConfig(
-                self.name, n, self.family, self.tunnel, self.datapath, kubeconfig, self.log_level, self.elected
+                self.name, n, self.family, self.tunnel, self.datapath, kubeconfig, self.log_level, self.elected,
+                n if self.placement == NODE else 1,
             )
             for n in numbers
-        )
+        )  # fmt: skip
 
 
 class LabState(msgspec.Struct, frozen=True):

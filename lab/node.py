@@ -39,7 +39,8 @@ class NodeError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """One node of one lab. `tunnel` is geneve or vxlan; `kubeconfig` is "" where the lab plays Kubernetes itself;
-    `elected` says that there are several controllers, one of them active."""
+    `elected` says that there are several controllers, one of them active; `controller` is else the number of the one
+    that programs this node."""
 
     lab: str
     number: int
@@ -49,6 +50,7 @@ class NodeConfig:
     kubeconfig: str = ""
     log_level: str = "info"
     elected: bool = False
+    controller: int = 1
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ def agent_settings(node: NodeConfig) -> dict[str, Any]:
         **(
             {"controller-lease": _LEASE}
             if node.elected
-            else {"controllers": [_openflow(node.lab_paths.controller(1))]}
+            else {"controllers": [_openflow(node.lab_paths.controller(node.controller))]}
         ),
         "health-address": f"127.0.0.1:{names.AGENT_HEALTH_PORT}",
         "log-level": node.log_level,
@@ -104,6 +106,12 @@ def candidate_settings(lab: str, number: int, settings: Mapping[str, Any]) -> di
     target = _openflow(LabPaths(lab).controller(number))
     own = {"openflow-listen": target, "advertise": target, "identity": names.controller_name(number)}
     return {**settings, "lease": _LEASE, **own}
+
+
+def own_settings(lab: str, number: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a controller for the node of this number alone: `settings`, with what is its own."""
+    own = {"openflow-listen": _openflow(LabPaths(lab).controller(number)), "node-name": names.node_name(number)}
+    return {**settings, **own}
 
 
 def _openflow(controller: ControllerPaths) -> str:

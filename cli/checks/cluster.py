@@ -57,7 +57,10 @@ def controllers(world: World) -> Iterator[Finding]:
         yield Finding(CONTROLLERS, "", Result.UNKNOWN, what, "ask the cluster: --kubeconfig or --context")
         return
     if not world.controllers:
-        remedy = "see why there is none: `kubectl -n weft-system describe deployment weft-controller`"
+        remedy = (
+            "see why there is none: `kubectl -n weft-system describe deployment weft-controller`, or with the chart's "
+            "placement=node `kubectl -n weft-system describe daemonset weft-agent`"
+        )
         yield Finding(CONTROLLERS, "", Result.FAILED, "no controller runs: changes reach no switch", remedy)
     for each in world.controllers:
         for problem in each.problems:

@@ -17,6 +17,9 @@ _CONTAINERS = {"agent": "weft-agent", "ovs": "weft-ovs"}
 """The container of each component that has what a node is asked with. Of Open vSwitch's it is what is left when the
 agent does not run: of the same image, with the same sockets, on the node's network."""
 
+_CONTROLLER, _HEALTH = "weft-controller", "ctrl-health"
+"""Container of a controller, and the name of its port for health, as the chart calls them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -46,16 +49,24 @@ def hosts(pods: Iterable[Obj]) -> tuple[tuple[Host, ...], tuple[Silent, ...]]:
 
 
 def controllers(pods: Iterable[Obj]) -> tuple[ControllerPlace, ...]:
-    """The controllers, and what the kubelet says is wrong with them."""
-    mine = sorted((pod for pod in pods if _component(pod) == "controller"), key=_name)
+    """The pods of controllers, their own or agents', and what the kubelet says is wrong with them."""
+    mine = sorted((pod for pod in pods if any(map(_is_controller, _containers(pod)))), key=_name)
     return tuple(ControllerPlace(_name(pod), node_of(pod), problems=tuple(_troubles(pod))) for pod in mine)
 
 
 def health_port(pods: Iterable[Obj], name: str) -> int:
-    """The port of a pod on which it tells of its health; 0 when it names none."""
-    containers = [each for pod in pods if _name(pod) == name for each in pod["spec"].get("containers") or ()]
+    """The port on which the controller in this pod tells of its health; 0 when it names none."""
+    containers = (each for pod in pods if _name(pod) == name for each in _containers(pod) if _is_controller(each))
     ports = (port for each in containers for port in each.get("ports") or ())
-    return next((int(port["containerPort"]) for port in ports if port.get("name") == "health"), 0)
+    return next((int(port["containerPort"]) for port in ports if port.get("name") == _HEALTH), 0)
+
+
+def _containers(pod: Obj) -> list[Obj]:
+    return list(pod["spec"].get("containers") or ())
+
+
+def _is_controller(container: Obj) -> bool:
+    return bool(container["name"] == _CONTROLLER)
 
 
 def node_of(pod: Obj) -> str:
@@ -85,7 +96,7 @@ def _runs(pod: Obj) -> bool:
 
 def _host(node: str, pod: Obj) -> Host:
     name = _CONTAINERS[_component(pod)]
-    given: Obj = next((each for each in pod["spec"].get("containers") or () if each["name"] == name), {})
+    given: Obj = next((each for each in _containers(pod) if each["name"] == name), {})
     container = Container(pod["metadata"]["namespace"], _name(pod), name)
     return Host(node, container, _settings([*(given.get("command") or ()), *(given.get("args") or ())]))
 

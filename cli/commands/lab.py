@@ -40,6 +40,13 @@ class Datapath(StrEnum):
     KERNEL = "kernel"
 
 
+class Placement(StrEnum):
+    """Where a lab's controllers are."""
+
+    CENTRAL = "central"
+    NODE = "node"
+
+
 class Output(StrEnum):
     """Forms of `lab get`."""
 
@@ -67,6 +74,9 @@ def up(
     controllers: Annotated[
         int, typer.Option(metavar="N", help="How many controllers, 1 to 3: one is active, the others stand by.")
     ] = 1,
+    placement: Annotated[
+        Placement, typer.Option(help="Controllers for all nodes (central), or one beside each agent (node).")
+    ] = Placement.CENTRAL,
     name: Name = "lab",
     timeout: Seconds = 60.0,
 ) -> None:
@@ -81,7 +91,7 @@ def up(
     """
     from cli.labs import Plan, bring_up
 
-    plan = Plan(name, nodes, tunnel.value, family.value, datapath.value, cluster, controllers)
+    plan = Plan(name, nodes, tunnel.value, family.value, datapath.value, cluster, controllers, placement.value)
     bring_up(plan, timeout)
 
 

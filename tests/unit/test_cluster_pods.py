@@ -109,9 +109,21 @@ def test_the_port_on_which_a_controller_tells_of_its_health() -> None:
     assert health_port([made], "c1") == 0
     made["spec"]["containers"][0]["ports"] = [
         {"name": "x", "containerPort": 1},
-        {"name": "health", "containerPort": 9440},
+        {"name": "ctrl-health", "containerPort": 9440},
     ]
     assert (health_port([made], "c1"), health_port([made], "c2")) == (9440, 0)
+
+
+def test_a_controller_may_be_in_its_agent_s_pod() -> None:
+    made = pod("a1", "agent", "n1", RUNNING)
+    made["spec"]["containers"][0]["ports"] = [{"name": "health", "containerPort": 9443}]
+    made["spec"]["containers"].append(
+        {"name": "weft-controller", "ports": [{"name": "ctrl-health", "containerPort": 9440}]}
+    )
+    (found,) = controllers([made, pod("o1", "ovs", "n1", RUNNING)])
+    assert (found.name, found.node, found.problems) == ("a1", "n1", ())
+    assert health_port([made], "a1") == 9440
+    assert hosts([made]) == ((host("n1", "a1"),), ())
 
 
 class _RefusedError(Exception):

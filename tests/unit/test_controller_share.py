@@ -1,4 +1,4 @@
-"""A controller beside each agent programs its own node as one controller for all would, and tells of what it should."""
+"""A controller beside each agent programs its own node as one for all would, and tells of what it should."""
 
 import json
 

@@ -48,6 +48,9 @@
 
 {{- define "weft.checkTLS" -}}
 {{- $tls := .Values.tls -}}
+{{- if and (ne .Values.placement "central") (ne $tls.source "generated") -}}
+{{- fail (printf "\n\ntls.source=%s is given, and placement=%s uses no certificates: controller and switch talk on their node only" $tls.source .Values.placement) -}}
+{{- end -}}
 {{- $named := dict "tls.secrets.controller" $tls.secrets.controller "tls.secrets.agent" $tls.secrets.agent -}}
 {{- $pem := dict "tls.pem.ca" $tls.pem.ca "tls.pem.controller.certificate" $tls.pem.controller.certificate "tls.pem.controller.key" $tls.pem.controller.key "tls.pem.agent.certificate" $tls.pem.agent.certificate "tls.pem.agent.key" $tls.pem.agent.key -}}
 {{- include "weft.checkSource" (dict "source" $tls.source "is" "secrets" "values" $named) -}}

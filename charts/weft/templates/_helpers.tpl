@@ -52,12 +52,12 @@ imagePullSecrets:
 {{- ternary (printf "[%s]" $host) $host (contains ":" $host) }}:{{ toJson .port }}
 {{- end }}
 
-{{/* A probe's way to a daemon's health, which need not be reachable from anywhere but the node: (list "readyz"). */}}
+{{/* A probe's way to a daemon's health, which need not be reachable from anywhere but the node: (list "readyz" "health"). */}}
 {{- define "weft.healthCheck" -}}
 httpGet:
   host: 127.0.0.1
   path: /{{ first . }}
-  port: health
+  port: {{ last . }}
 {{- end }}
 
 {{/* Name of the Secret with the certificate of a component: (dict "of" "agent" "root" $). */}}
