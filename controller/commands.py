@@ -185,10 +185,17 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """Have the node's switch give its connection the settings of its Controller row (`BridgeWatch.reconfigure`)."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Tell the operator of a problem that is new."""
 
     problem: Problem
 
 
-Command = Watch | Unwatch | ReadFlows | SendFlows | CountDenied | Refuse | Announce | Purge | Report
+Command = Watch | Unwatch | ReadFlows | SendFlows | CountDenied | Refuse | Announce | Purge | Reconfigure | Report

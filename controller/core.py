@@ -332,6 +332,8 @@ class Core:
         if peer.switch.phase is Phase.ABSENT:
             peer.switch.connected()
             yield c.ReadFlows(node, peer.session)
+            # Else the switch may not notice that we hang. Only now does it have the connection to configure.
+            yield c.Reconfigure(node)
 
     def _recompute(self, dirty: Dirty) -> Iterator[c.Command]:
         by_node: defaultdict[str, list[Owner]] = defaultdict(list)

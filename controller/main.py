@@ -223,6 +223,10 @@ class Controller:
         self._nodes.purge(command.node)
 
     @_do.register
+    def _reconfigure(self, command: c.Reconfigure) -> None:
+        self._nodes.reconfigure(command.node)
+
+    @_do.register
     def _read_flows(self, command: c.ReadFlows) -> None:
         self._waits.begin(command.session, time.monotonic())
         command.session.dump_flows()

@@ -21,7 +21,7 @@ Post = Callable[[c.Event], None]
 
 
 class NodeDatabases:
-    """Follows every node's bridge and writes `weft-programmed` and `weft-purge`."""
+    """Follows every node's bridge and writes `weft-programmed`, `weft-purge` and `next_cfg`."""
 
     def __init__(self, bridge: str, post: Post) -> None:
         self._bridge = bridge
@@ -68,6 +68,12 @@ class NodeDatabases:
         if asked is not None:
             asked.add_done_callback(partial(_asked, node))
 
+    def reconfigure(self, node: str) -> None:
+        """Have the node's switch give its OpenFlow connections their settings."""
+        watch = self._watches.get(node)
+        if watch is not None:
+            watch.reconfigure().add_done_callback(partial(_reconfigured, node))
+
     def _told(self, follower: "Follower", event: BridgeEvent) -> None:
         for told in follower.take(event):
             self._post(told)
@@ -83,6 +89,12 @@ def _asked(node: str, done: "Future[int]") -> None:
     error = done.exception()
     if error is not None:
         log.warning("weft-purge not written", node=node, error=str(error))
+
+
+def _reconfigured(node: str, done: "Future[None]") -> None:
+    error = done.exception()
+    if error is not None:
+        log.warning("next_cfg not written", node=node, error=str(error))
 
 
 class Follower:

@@ -30,6 +30,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
         "datapath_types": _SET,
         "iface_types": _SET,
         "other_config": _MAP,
+        "next_cfg": "integer",
         "ssl": {"key": {"type": "uuid", "refTable": "SSL"}, "min": 0, "max": 1},
         "manager_options": _refs("Manager"),
     },
@@ -82,11 +83,13 @@ COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 WATCH: Final[Interest] = {
+    "Open_vSwitch": ("next_cfg",),
     "Bridge": ("name", "ports", "datapath_id", "datapath_type", "external_ids"),
     "Port": ("name", "interfaces", "external_ids"),
     "Interface": ("name", "ofport", "ofport_request", "ifindex", "error", "external_ids"),
 }
-"""What the controller follows: bridges, their ports, and who is behind them."""
+"""What the controller follows: bridges, their ports, and who is behind them. `next_cfg` it only writes, one more than
+it was (`BridgeWatch.reconfigure`)."""
 
 OWN: Final[Interest] = {table: tuple(columns) for table, columns in COLUMNS.items()}
 """What the agent follows and writes: its whole switch, less statistics and status."""

@@ -89,6 +89,14 @@ class Txn:
             if key in present:
                 row.delkey(column, key)
 
+    def increment(self, row: Handle, column: str) -> None:
+        """One more than it is; somebody else who counts at the same time is counted, too.
+
+        The library's own `increment` counts only what else a transaction changes.
+        """
+        row.verify(column)
+        self.update(row, {column: self.get(row, column) + 1})
+
     def link(self, parent: Handle, column: str, row: Handle) -> None:
         """Add a reference by mutation: parents with many references are neither read nor sent whole."""
         parent.addvalue(column, row)

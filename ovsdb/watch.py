@@ -1,4 +1,5 @@
-"""Follows a node's bridge in its database, and writes what the controller says: `weft-programmed`, `weft-purge`."""
+"""Follows a node's bridge in its database, and writes what the controller says: `weft-programmed`, `weft-purge`, and
+that the switch is to take its settings again."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -71,6 +72,24 @@ class BridgeWatch:
         future = self.session.submit(work, timeout_s)
         future.add_done_callback(self._given_up)
         return future
+
+    def reconfigure(self, timeout_s: float = OWED_SECONDS) -> "Future[None]":
+        """Have ovs-vswitchd give the settings of their Controller rows to the OpenFlow connections that it has now.
+        Stays owed while the database is away.
+
+        3.1 does so only while it configures itself (ofconn_reconfigure in ofproto/connmgr.c). A connection that comes
+        later has what the last one to its target had, and the first one has defaults (ofservice_create): up to 8 s
+        between two tries to connect, and, to `unix:`, no probes (rconn_connect in lib/rconn.c), so that a peer that
+        hangs is connected for ever. 3.5 does it for every new connection (ofconn_create).
+
+        It configures itself when a column changes that it reads (bridge_run in vswitchd/bridge.c). It reads next_cfg,
+        which is there for clients to count up. It does not read external_ids of Bridge, Port and Controller.
+        """
+
+        def work(txn: Txn) -> None:
+            txn.increment(txn.root(), "next_cfg")
+
+        return self.session.submit(work, timeout_s)
 
     def _given_up(self, done: "Future[int]") -> None:
         if done.exception() is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -443,8 +444,6 @@ def test_c38_status_without_a_switch_is_51(node: Node) -> None:
 
 
 def test_c38_status_without_a_controller_is_50_and_with_an_empty_switch_51(node: Node) -> None:
-    # Killed, not hung: of a controller that hangs, the switch learns by an inactivity probe, and ovs-vswitchd 3.1 may
-    # send none on a connection since which nothing has changed in its database.
     node.lab.kill(CONTROLLER)
     try:
         told = error(until_refused(node))
@@ -456,6 +455,29 @@ def test_c38_status_without_a_controller_is_50_and_with_an_empty_switch_51(node:
         assert "the controller has not programmed bridge br-int" in told["msg"]
     finally:
         node.lab.start(CONTROLLER)
+    until(lambda: node.call("STATUS", CONF).status == 0, "STATUS is well again")
+
+
+def test_c38_status_with_a_controller_that_hangs_is_50(node: Node, clean: NodeState) -> None:
+    def connected() -> str:
+        return vsctl(node.lab, node.name, "get", "Controller", "br-int", "is_connected").strip()
+
+    node.lab.kill(CONTROLLER)
+    try:
+        # A switch that had a connection before may go on as it was told then (`BridgeWatch.reconfigure`).
+        node.lab.kill(node.vswitchd)
+        node.lab.start(node.vswitchd)
+        node.wait_ready()
+        until(lambda: connected() == "false", "the switch says that it has no controller")
+        time.sleep(3)  # links that are new make it configure itself; let that be over before there is a connection
+    finally:
+        node.lab.start(CONTROLLER)
+    until(lambda: connected() == "true", "the switch says that it has a controller")
+    node.back_at(clean)
+    with node.stopped(CONTROLLER):
+        told = error(until_refused(node))
+        assert told["code"] == ErrorCode.PLUGIN_NOT_AVAILABLE
+        assert "the switch has no connection to its controller (" in told["msg"]
     until(lambda: node.call("STATUS", CONF).status == 0, "STATUS is well again")
 
 

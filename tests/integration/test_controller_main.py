@@ -219,6 +219,21 @@ def test_a_controller_that_is_killed_leaves_the_flows_and_the_next_sends_none(
     assert flow_count(ovs) == before
 
 
+def test_a_switch_is_made_to_configure_itself_once_for_each_connection(
+    working: Running, kube: ApiClient, ovs: PrivateOvs
+) -> None:
+    def count() -> int:
+        return int(ovs.vsctl("get", "Open_vSwitch", ".", "next_cfg"))
+
+    working.end(signal.SIGKILL)
+    before = count()
+    settings = {"api_server": url(kube), "openflow_listen": target(ovs), "health_address": "127.0.0.1:0"}
+    with controller(**settings, audit_seconds=1) as another:
+        until(lambda: count() > before, "the switch configures itself")
+        until(lambda: another.metrics()["weft_read_flows_seconds_count",] >= 3, "two audits")
+        assert count() == before + 1
+
+
 def test_a_database_whose_bridge_is_made_later_is_followed(
     running: Running, kube: ApiClient, ovs: PrivateOvs
 ) -> None:

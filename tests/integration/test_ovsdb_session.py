@@ -114,7 +114,7 @@ def test_all_rows_come_first_as_plain_values(ovs, loop):
     assert bridge["external_ids"] == {"a": "b"}
     assert bridge["datapath_id"] is None
     assert [type(ref) for ref in bridge["ports"]] == [UUID]
-    assert set(synced.tables) == {"Bridge", "Port", "Interface"}
+    assert set(synced.tables) == {"Open_vSwitch", "Bridge", "Port", "Interface"}
 
 
 def test_only_what_changed_is_told(ovs, loop):
@@ -159,6 +159,20 @@ def test_what_waits_together_is_committed_together(ovs, loop, session):
     created = [change for change in listener.next(Changed).changes if change.kind is Kind.CREATED]
     assert len(created) == 40
     assert len(get(ovs, "list-ports", "br0").split()) == 20
+
+
+def test_everybody_who_counts_is_counted(ovs, loop, session):
+    before = int(get(ovs, "get", "Open_vSwitch", ".", "next_cfg"))
+    watching = loop.session(ovs.remote, WATCH)
+    watching.start(Listener())
+
+    def count(txn):
+        txn.increment(txn.root(), "next_cfg")
+
+    futures = [each.submit(count) for _ in range(10) for each in (session, watching)]
+    for future in futures:
+        future.result(WAIT)
+    assert int(get(ovs, "get", "Open_vSwitch", ".", "next_cfg")) == before + 20
 
 
 def test_work_that_raises_fails_alone(ovs, loop, session):

@@ -192,6 +192,7 @@ class World:
         self.announced: list[c.Announce] = []
         self.sent: list[c.SendFlows] = []
         self.purged: list[str] = []
+        self.reconfigured: list[str] = []
         self.now = 0.0
 
     def tell(self, *events: c.Event) -> None:
@@ -221,6 +222,8 @@ class World:
             case c.Purge(name):
                 self.purged.append(name)
                 self._purge(name)
+            case c.Reconfigure(name):
+                self.reconfigured.append(name)
             case c.Report(problem):
                 self.reports.append(problem)
 

@@ -174,3 +174,40 @@ def test_a_node_with_a_broken_annotation_keeps_its_switch(world):
     world.run()
     assert session.why_refused is None
     assert world.reasons() == ["BadAnnotation"]
+
+
+# A switch that connects is to take the settings of its connection.
+
+
+def test_a_switch_is_reconfigured_once_for_each_connection(world):
+    session = world.connect("n1")
+    world.run()
+    assert world.reconfigured == ["n1"]
+    world.tick(60)  # an audit
+    world.add_pod("web", on="n1")
+    world.add_port("n1", "web", "10.1.1.5", ofport=5)
+    world.run()
+    assert world.reconfigured == ["n1"]
+    world.disconnect(session)
+    world.run()
+    assert world.reconfigured == ["n1"]
+    world.connect("n1")
+    world.run()
+    assert world.reconfigured == ["n1", "n1"]
+
+
+def test_a_switch_is_reconfigured_when_its_database_is_known():
+    world = World(PATIENCE)
+    world.add_node("n1")
+    world.connect("n1")
+    world.list_all()
+    assert world.reconfigured == []
+    world.run()
+    assert world.reconfigured == ["n1"]
+
+
+def test_a_stranger_is_not_reconfigured(world):
+    world.connect_switch(ModelSwitch(0xAB))
+    world.run()
+    world.tick(10)
+    assert world.reconfigured == []
