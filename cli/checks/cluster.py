@@ -58,7 +58,7 @@ def controllers(world: World) -> Iterator[Finding]:
         return
     if not world.controllers:
         remedy = (
-            "see why there is none: `kubectl -n weft-system describe deployment weft-controller`, or with the chart's "
+            "see why there is none: `kubectl -n weft-system describe deployment weft-controller`, or with "
             "placement=node `kubectl -n weft-system describe daemonset weft-agent`"
         )
         yield Finding(CONTROLLERS, "", Result.FAILED, "no controller runs: changes reach no switch", remedy)

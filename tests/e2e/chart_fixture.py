@@ -75,6 +75,13 @@ def template_of(of: Sequence[Obj], kind: str, name: str) -> Obj:
     return found
 
 
+def pod_with(of: Sequence[Obj], container: str) -> tuple[Obj, Obj]:
+    """The pod template that has a container of this name, and the container."""
+    pods = [each["spec"]["template"] for each in of if "template" in each.get("spec", {})]
+    ((pod, found),) = ((pod, each) for pod in pods for each in containers(pod) if each["name"] == container)
+    return pod, found
+
+
 def containers(pod: Obj) -> Iterator[Obj]:
     """All containers of a pod template."""
     yield from pod["spec"].get("initContainers", ())

@@ -54,6 +54,23 @@ def test_capabilities_are_those_that_are_known_to_be_needed() -> None:
     assert seen == CAPABILITIES
 
 
+def test_a_controller_beside_the_agent_may_write_to_the_switch_s_directory_and_nothing_else() -> None:
+    assert dict(entry for pod in pods("node") for entry in writable(pod))["weft-controller"] == {
+        "/run/weft/openvswitch"
+    }
+    capabilities = {
+        case: next(
+            container["securityContext"]["capabilities"].get("add", [])
+            for pod in pods(case)
+            for container in containers(pod)
+            if container["name"] == "weft-controller"
+        )
+        for case in ("node", "node-host-ovs")
+    }
+    # The node's own Open vSwitch may have its directory under another user.
+    assert capabilities == {"node": [], "node-host-ovs": ["DAC_OVERRIDE"]}
+
+
 def test_files_of_the_node_are_those_that_are_known_to_be_needed() -> None:
     assert {name: paths for pod in pods("defaults") for name, paths in writable(pod)} == WRITABLE
 

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 import yaml
 from apiserver_fixture import WAIT, Answer, ApiServer, Obj, free_port
-from chart_fixture import NAMESPACE, installed
+from chart_fixture import NAMESPACE, Release, installed
 from programs_fixture import ROOT
 
 from kube.changes import Listed
@@ -149,6 +149,19 @@ def test_rights_are_these_and_no_others(cluster: ApiServer, name: str) -> None:
 def test_kubectl_says_what_they_may(cluster: ApiServer, name: str, asked: list[str], answer: str) -> None:
     done = cluster.kubectl("auth", "can-i", f"--as=system:serviceaccount:{NAMESPACE}:{name}", *asked)
     assert done.stdout.strip() == answer, done.stderr
+
+
+def test_a_controller_beside_the_agent_has_the_agent_s_account_and_no_lease(cluster: ApiServer) -> None:
+    of_any_account = rights(cluster, "nobody")
+    both = {each for each in RIGHTS[AGENT] | RIGHTS[CONTROLLER] if each[2] != "leases"}
+    Release(cluster).upgrade("--set=placement=node")
+    try:
+        until(lambda: rights(cluster, AGENT) - of_any_account == both, "the rights of both")
+        account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{CONTROLLER}"
+        assert cluster.request("GET", account, token=cluster.token).status == 404
+    finally:
+        Release(cluster).upgrade("--set=placement=central")
+    until(lambda: rights(cluster, AGENT) - of_any_account == RIGHTS[AGENT], "the rights as before")
 
 
 # An agent and Nodes.

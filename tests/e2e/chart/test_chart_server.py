@@ -77,7 +77,7 @@ def test_every_object_is_one_that_the_server_takes(ready: ApiServer, case: str) 
     assert len(done.stdout.splitlines()) == len(rendered(case))
 
 
-@pytest.mark.parametrize("case", ["defaults", "netdev", "host-ovs", "ipv6", "metrics"])
+@pytest.mark.parametrize("case", ["defaults", "netdev", "host-ovs", "ipv6", "metrics", "node", "node-host-ovs"])
 def test_every_pod_of_an_installed_chart_is_one_that_the_server_takes(ready: ApiServer, case: str) -> None:
     """A workload's template is looked at less closely than the pod that is made of it."""
     with installed(ready, f"--values={CASES / case}.yaml"):
@@ -99,7 +99,7 @@ def test_who_installs_it_is_told_what_to_do_next(ready: ApiServer) -> None:
     assert commands == [
         f"kubectl --namespace {NAMESPACE} rollout status daemonset/weft-agent",
         "kubectl get nodes",
-        f"kubectl --namespace {NAMESPACE} exec daemonset/weft-agent --container weft-agent -- weftctl flows",
+        "kubectl weft check",
     ]
 
 
