@@ -9,6 +9,8 @@ from typing import Any
 
 from cluster.cluster import Cluster
 from cluster.images import BUSYBOX
+from stream_fixture import End
+from web import page
 
 Obj = dict[str, Any]
 READY_SECONDS = 60
@@ -23,6 +25,21 @@ class Pod:
     node: str
     ips: tuple[str, ...]
     namespace: Path
+
+    @property
+    def end(self) -> End:
+        """The pod as an end of a stream of packets."""
+        return End(self.node, self.namespace, self.ips)
+
+    def reaches(self, other: Pod) -> bool:
+        """Whether this pod gets the page of the other, in either family; a second is enough for each."""
+        for ip in other.ips:
+            try:
+                page(self.namespace, ip, seconds=1.0)
+            except TimeoutError:
+                continue
+            return True
+        return False
 
 
 def deployment(name: str, replicas: int, **container: Any) -> Obj:
@@ -48,6 +65,16 @@ def deployment(name: str, replicas: int, **container: Any) -> Obj:
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": spec},
         },
+    }
+
+
+def closing(name: str) -> Obj:
+    """A policy by which nobody but their nodes may reach the pods of the deployment of that name."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"]},
     }
 
 

@@ -9,20 +9,14 @@ import pytest
 from cluster.cluster import Cluster
 from cluster.images import PAGE
 from cluster.machine import wait
-from pods import Pod, delete, deployment, pods_of, run
-from stream_fixture import End, stream
+from pods import Pod, closing, delete, deployment, pods_of, run
+from stream_fixture import stream
 from web import page
 
 pytestmark = pytest.mark.timeout(600)
 
 AWAY = 120.0
 SECONDS = 90.0
-_CLOSED = {
-    "apiVersion": "networking.k8s.io/v1",
-    "kind": "NetworkPolicy",
-    "metadata": {"name": "closed"},
-    "spec": {"podSelector": {"matchLabels": {"app": "closed"}}, "policyTypes": ["Ingress"]},
-}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +29,7 @@ def open_pods(weft: Cluster) -> Iterator[list[Pod]]:
 @pytest.fixture(scope="module")
 def closed_pods(weft: Cluster) -> Iterator[list[Pod]]:
     """Pods that nobody may reach but their nodes."""
-    run(weft, deployment("closed", 2), _CLOSED)
+    run(weft, deployment("closed", 2), closing("closed"))
     yield pods_of(weft, "closed")
     weft.kubectl("delete", "networkpolicy", "closed")
     delete(weft, "closed")
@@ -43,11 +37,11 @@ def closed_pods(weft: Cluster) -> Iterator[list[Pod]]:
 
 def test_the_api_server_away_for_two_minutes(weft: Cluster, open_pods: list[Pod], closed_pods: list[Pod]) -> None:
     one, other = open_pods
-    with weft.without_api(), stream(_end(one), _end(other)) as flowing:
+    with weft.without_api(), stream(one.end, other.end) as flowing:
         until = time.monotonic() + AWAY
         while time.monotonic() < until:
             assert page(one.namespace, other.ips[0]) == PAGE
-            assert all(not reaches(one, closed) for closed in closed_pods)
+            assert all(not one.reaches(closed) for closed in closed_pods)
             time.sleep(1.0)
     assert flowing.lost() == []
     run(weft, deployment("after", 2))
@@ -57,13 +51,13 @@ def test_the_api_server_away_for_two_minutes(weft: Cluster, open_pods: list[Pod]
 def test_a_nodes_kubelet_and_runtime_restarted(weft: Cluster, open_pods: list[Pod], closed_pods: list[Pod]) -> None:
     one, other = open_pods
     before = weft.get("pods", "-l", "app=open")["items"]
-    with stream(_end(one), _end(other)) as flowing:
+    with stream(one.end, other.end) as flowing:
         for node in weft.nodes:
             node.restart_runtime()
         flowing.wait_sent(100)
     assert flowing.lost() == []
     weft.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", seconds=70)
-    assert all(not reaches(one, closed) for closed in closed_pods)
+    assert all(not one.reaches(closed) for closed in closed_pods)
     after = weft.get("pods", "-l", "app=open")["items"]
     assert [each["status"]["podIPs"] for each in after] == [each["status"]["podIPs"] for each in before]
     assert all(each["status"]["containerStatuses"][0]["restartCount"] == 0 for each in after)
@@ -82,18 +76,3 @@ def test_a_node_removed_and_added_under_its_name_is_clean(weft: Cluster, open_po
         for other in fresh:
             assert all(page(one.namespace, ip) == PAGE for ip in other.ips)
     delete(weft, "fresh")
-
-
-def reaches(one: Pod, other: Pod) -> bool:
-    """Whether the page of a pod is had by another, in either family; a second is enough for each."""
-    for ip in other.ips:
-        try:
-            page(one.namespace, ip, seconds=1.0)
-        except TimeoutError:
-            continue
-        return True
-    return False
-
-
-def _end(pod: Pod) -> End:
-    return End(pod.node, pod.namespace, pod.ips)

@@ -14,7 +14,7 @@ from cluster.cluster import Cluster, ClusterError
 from cluster.machine import wait
 from figures import record
 from images_fixture import Built
-from pods import Obj, Pod, delete, deployment, pods_of, run
+from pods import Obj, delete, deployment, pods_of, run
 from stream_fixture import End, stream
 from weft_fixture import RELEASE, SPACE
 
@@ -39,7 +39,7 @@ def ends(weft: Cluster) -> Iterator[tuple[End, End]]:
     run(weft, deployment("ends", 2))
     one, other = pods_of(weft, "ends")
     assert one.node != other.node
-    yield _end(one), _end(other)
+    yield one.end, other.end
     delete(weft, "ends")
 
 
@@ -117,7 +117,3 @@ def _pods(cluster: Cluster, component: str) -> list[Obj]:
 def _ready(cluster: Cluster, component: str) -> int:
     conditions = (each["status"].get("conditions", ()) for each in _pods(cluster, component))
     return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in each) for each in conditions)
-
-
-def _end(pod: Pod) -> End:
-    return End(pod.node, pod.namespace, pod.ips)

@@ -36,11 +36,11 @@ def load(cluster: Cluster, *images: Built) -> None:
     cluster.import_images(*(archive for built in images for archive in built.archives))
 
 
-def install(cluster: Cluster, built: Built) -> str:
+def install(cluster: Cluster, built: Built, **changed: Any) -> str:
     """`helm install`, until everything that it makes and every node is ready; what helm says. Raises ClusterError,
     also when that takes longer than READY_SECONDS."""
     began = time.monotonic()
-    given = ("--namespace", SPACE, "--create-namespace", "--values", str(write(values(built))))
+    given = ("--namespace", SPACE, "--create-namespace", "--values", str(write({**values(built), **changed})))
     said = cluster.helm("install", RELEASE, str(CHART), *given, "--wait", f"--timeout={READY_SECONDS}s")
     left = READY_SECONDS - (time.monotonic() - began)
     cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", f"--timeout={left:.0f}s", seconds=left + 10)

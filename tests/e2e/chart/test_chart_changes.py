@@ -48,6 +48,17 @@ def test_a_value_restarts_those_that_it_concerns(value: str, names: set[str]) ->
     assert restarted(f"{flag}={value}") == names
 
 
+@pytest.mark.parametrize("ovs", ["pod", "host"])
+def test_another_placement_of_controllers_leaves_open_vswitch_alone(ovs: str) -> None:
+    central, node = (
+        rendered("defaults", f"--set=placement={each},ovs.placement={ovs}") for each in ("central", "node")
+    )
+    assert template_of(central, *AGENT) != template_of(node, *AGENT)
+    assert [each for each in central if each["metadata"]["name"] == "weft-ovs"] == [
+        each for each in node if each["metadata"]["name"] == "weft-ovs"
+    ]
+
+
 def test_of_open_vswitch_a_new_image_changes_the_image_alone() -> None:
     before, after = (rendered("defaults", f"--set-string=image.agent.tag={tag}") for tag in ("1", "2"))
     assert [each["image"] for each in containers(template_of(after, *OVS))] == ["weft/agent:2"]

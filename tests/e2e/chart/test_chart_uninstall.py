@@ -18,6 +18,16 @@ def test_nothing_of_the_chart_is_left(api: ApiServer) -> None:
         assert found(api) == []
 
 
+def test_nothing_is_left_of_what_another_placement_had(api: ApiServer) -> None:
+    """Certificates are kept when there is no use for them: one may want to go back."""
+    with installed(api) as release:
+        release.upgrade("--set=placement=node")
+        assert {"Secret/weft-agent-tls", "DaemonSet/weft-agent"} <= set(found(api))
+        assert "Deployment/weft-controller" not in found(api)
+        release.uninstall()
+        assert found(api) == []
+
+
 def test_every_kind_of_object_is_looked_for() -> None:
     kinds = {each["kind"] for case in case_names() for each in rendered(case)}
     assert kinds - {"ServiceMonitor"} <= set(KINDS)
