@@ -49,7 +49,7 @@
 {{- define "weft.checkTLS" -}}
 {{- $tls := .Values.tls -}}
 {{- $named := dict "tls.secrets.controller" $tls.secrets.controller "tls.secrets.agent" $tls.secrets.agent -}}
-{{- $pem := dict "tls.pem.ca" $tls.pem.ca "tls.pem.controller.certificate" $tls.pem.controller.certificate "tls.pem.controller.key" $tls.pem.controller.key "tls.pem.agent.certificate" $tls.pem.agent.certificate "tls.pem.agent.key" $tls.pem.agent.key -}}
+{{- $pem := dict "tls.pem.controller.ca" $tls.pem.controller.ca "tls.pem.controller.certificate" $tls.pem.controller.certificate "tls.pem.controller.key" $tls.pem.controller.key "tls.pem.agent.ca" $tls.pem.agent.ca "tls.pem.agent.certificate" $tls.pem.agent.certificate "tls.pem.agent.key" $tls.pem.agent.key -}}
 {{- include "weft.checkSource" (dict "source" $tls.source "is" "secrets" "values" $named) -}}
 {{- include "weft.checkSource" (dict "source" $tls.source "is" "values" "values" $pem) -}}
 {{- range $key, $text := $pem -}}
