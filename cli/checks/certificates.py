@@ -12,7 +12,7 @@ CERTIFICATES = "certificates"
 NAME = "weft-agent"
 """DNS name by which controllers know a node."""
 SOON_SECONDS = 14 * 86400.0
-_RENEW = "renew it: with the chart's own certificates, upgrade with another tls.generated.renewal; see docs/tls.md"
+_RENEW = "renew it: with the chart's own certificates, upgrade with another tls.generated.{value}; see docs/tls.md"
 
 
 def certificates(world: World) -> Iterator[Finding]:
@@ -43,7 +43,8 @@ def _own(node: str, files: Files, facts: NodeFacts, held: Certificate) -> Iterat
         what = f"{files.certificate} has the DNS names {', '.join(held.names) or 'none'}; controllers ask for {NAME}"
         yield Finding(CERTIFICATES, node, Result.FAILED, what, f"issue it with {NAME} as subjectAltName")
     yield from _expiry(node, files.certificate, held.not_after, facts.now)
-    yield from _expiry(node, f"the last authority in {files.ca}", held.ca_not_after, facts.now)
+    last = f"the last authority in {files.ca}"
+    yield from _expiry(node, last, held.ca_not_after, facts.now, "authorityRenewal")
 
 
 def _shown(state: NodeState, now: float) -> Iterator[Finding]:
@@ -54,13 +55,15 @@ def _shown(state: NodeState, now: float) -> Iterator[Finding]:
             yield from _expiry(state.node, what, each.not_after, now)
 
 
-def _expiry(node: str, what: str, until: float, now: float) -> Iterator[Finding]:
+def _expiry(node: str, what: str, until: float, now: float, value: str = "renewal") -> Iterator[Finding]:
+    """`value`: of the chart's tls.generated, which renews it."""
+    remedy = _RENEW.format(value=value)
     if now > until:
         text = f"{what} expired on {_date(until)}: new connections fail"
-        yield Finding(CERTIFICATES, node, Result.FAILED, text, _RENEW)
+        yield Finding(CERTIFICATES, node, Result.FAILED, text, remedy)
     elif now > until - SOON_SECONDS:
         text = f"{what} expires on {_date(until)}, in {int((until - now) // 86400)} days"
-        yield Finding(CERTIFICATES, node, Result.WARNING, text, _RENEW)
+        yield Finding(CERTIFICATES, node, Result.WARNING, text, remedy)
 
 
 def _date(seconds: float) -> str:

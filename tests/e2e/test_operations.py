@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -14,8 +15,13 @@ import pytest
 from cluster import control_plane, pki
 from cluster.cluster import Cluster
 from cluster.machine import wait
+from dbs_fixture import listed, thief
+from pki_fixture import Certified
 from pods import Pod, delete, deployment, on_each_node, pods_of, run
 from weft_fixture import SPACE
+
+from daemon import targets
+from lab import netns
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -63,6 +69,27 @@ def test_kubectl_weft(weft: Cluster, pods: list[Pod], tmp_path: Path) -> None:
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["node1", "yes"], ["node2", "yes"]], (
         done.stderr
     )
+
+
+def held(weft: Cluster, secret: str, directory: Path) -> Certified:
+    """What a Secret has, as files."""
+    directory.mkdir()
+    for name, value in weft.get("secret", secret, "-n", SPACE)["data"].items():
+        (directory / name).write_bytes(base64.b64decode(value))
+    return Certified(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
+
+
+def test_an_agents_certificate_opens_no_nodes_database(weft: Cluster, tmp_path: Path) -> None:
+    """Taken from one node, where every agent has the same, and tried from there on the others and on itself."""
+    agent, controller = (thief(held(weft, f"weft-{side}-tls", tmp_path / side)) for side in ("agent", "controller"))
+    here = netns.path_of(weft.node("node1").layout.namespace)
+    for node in weft.get("nodes")["items"]:
+        target = targets.parse(node["metadata"]["annotations"]["weft.dev/ovsdb"])
+        assert target.kind == "ssl"
+        address = (target.host, target.port)
+        assert "Open_vSwitch" in netns.run_in(here, lambda address=address: listed(address, controller))
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            netns.run_in(here, lambda address=address: listed(address, agent))
 
 
 def test_a_bundle_has_everything_and_no_secret(weft: Cluster, pods: list[Pod], tmp_path: Path) -> None:

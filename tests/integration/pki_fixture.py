@@ -42,7 +42,7 @@ class Certified:
 
     def accepting(self, *authorities: Authority) -> Certified:
         """The same, of whom accepts others of these authorities."""
-        ca = self.certificate.with_suffix(".ca")
+        ca = self.certificate.with_suffix(f".by-{'-'.join(each.certificate.stem for each in authorities)}")
         ca.write_text("".join(each.certificate.read_text() for each in authorities))
         return replace(self, ca=ca)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from controller_fixture import Running, until
+from dbs_fixture import listed, thief
 from pki_fixture import Certified
 from tls_fixture import AT_NODE, OPENFLOW_PORT, OVSDB_PORT, World, world
 
@@ -55,6 +55,31 @@ def test_a_pod_is_attached_and_detached(tmp_path: Path, family: int) -> None:
         assert there.ovs.vsctl("get-manager").split() == [there.manager]
 
 
+def test_with_an_authority_for_each_side_all_is_well_and_a_nodes_certificate_opens_no_node(tmp_path: Path) -> None:
+    with world(tmp_path) as there:
+        node, control = there.pki.stranger, there.pki.controller.accepting(there.pki.other)
+        with there.controller(control) as controller, there.agent(node) as agent:
+            for each in (controller, agent):
+                until(lambda each=each: each.get("/readyz")[0] == 200, "a daemon that is ready")
+            with there.attached("web") as result:
+                assert [each["address"] for each in result["ips"]]
+            assert [name for name in controller.metrics() if name[0] == "weft_tls_refused_total"] == []
+            assert "Open_vSwitch" in asked(there, thief(control))
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                asked(there, thief(node))
+
+
+def test_with_an_authority_for_each_side_no_node_is_a_switchs_controller(tmp_path: Path) -> None:
+    with world(tmp_path) as there:
+        stolen = there.pki.other.issue("weft-agent").accepting(there.pki.other)
+        with there.controller(stolen) as false, there.agent(there.pki.stranger):
+            refused = ("weft_tls_refused_total", "openflow", "refused-us")
+            until(lambda: false.metrics().get(refused), "the switch to refuse it")
+            assert there.ovs.vsctl("get-controller", "br-int").split() == [there.openflow]
+            assert there.ovs.vsctl("--bare", "--columns=is_connected", "list", "controller").strip() == "false"
+            assert false.metrics()["weft_switches_connected",] == 0
+
+
 def test_both_channels_are_those_of_the_wire_and_nothing_was_refused(
     made: World, controller: Running, agent: Running
 ) -> None:
@@ -96,15 +121,9 @@ def context(made: World, shown: Certified | None) -> ssl.SSLContext:
     return wanted
 
 
-def listed(made: World, shown: Certified | None) -> list[str]:
-    """The databases, asked over TLS. ssl.SSLError or ConnectionError: refused."""
-    with reach(made) as raw, context(made, shown).wrap_socket(raw) as peer:
-        peer.sendall(b'{"id":0,"method":"list_dbs","params":[]}')
-        answer = peer.recv(65536)
-    if not answer:
-        raise ConnectionError("hung up")
-    names: list[str] = json.loads(answer)["result"]
-    return names
+def asked(made: World, using: ssl.SSLContext) -> list[str]:
+    """The databases, asked from the controller's side."""
+    return made.control.run(lambda: listed((AT_NODE[4], OVSDB_PORT), using))
 
 
 @pytest.mark.parametrize("shown", ["none", "expired", "of another authority"])
@@ -112,9 +131,9 @@ def test_a_client_of_the_database_without_a_right_certificate_is_refused(
     made: World, agent: Running, shown: str
 ) -> None:
     wrong = {"none": None, "expired": made.pki.expired, "of another authority": made.pki.stranger}[shown]
-    assert "Open_vSwitch" in listed(made, made.pki.controller)
+    assert "Open_vSwitch" in asked(made, context(made, made.pki.controller))
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        listed(made, wrong)
+        asked(made, context(made, wrong))
 
 
 def test_a_client_of_the_database_without_tls_gets_nothing(made: World, agent: Running) -> None:

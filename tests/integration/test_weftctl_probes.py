@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,31 @@ def test_a_controller_that_does_not_accept_us(pki: dict[str, Files], version: ss
     context = of(Files(pki["stranger"].ca, pki["controller"].certificate, pki["controller"].key))
     context.minimum_version = context.maximum_version = version
     assert tried(context, pki["node"]).problem == "TLS: tlsv1 alert unknown ca"
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Files, Files]:
+    """A node's and a controller's files, where each has the authority of the other as its own."""
+    root = tmp_path_factory.mktemp("apart")
+    node, controller = (files(certificate(root / name, name)) for name in ("weft-agent", "weft-controller"))
+    return (
+        Files(controller.ca, node.certificate, node.key),
+        Files(node.ca, controller.certificate, controller.key),
+    )
+
+
+def test_a_certificate_of_an_authority_that_is_not_ours_is_in_order(apart: tuple[Files, Files]) -> None:
+    node, _ = apart
+    found = certificates.examine(node)
+    assert (found.names, found.problem) == (("weft-agent",), "")
+    assert min(found.not_after, found.ca_not_after) > time.time()
+
+
+def test_sides_with_authorities_of_their_own_know_each_other_and_not_themselves(apart: tuple[Files, Files]) -> None:
+    node, controller = apart
+    found = tried(of(controller), node)
+    assert (found.names, found.problem) == (("weft-controller",), "")
+    assert tried(of(node), node).problem == "TLS: unable to get local issuer certificate"
 
 
 def test_what_listens_does_not_speak_tls(pki: dict[str, Files]) -> None:

@@ -41,6 +41,12 @@ def test_one_that_expires_soon_is_a_warning() -> None:
     assert found("certificates", held(not_after=NOW + 15 * DAY)) == []
 
 
+def test_an_authority_that_expires_soon_is_renewed_by_another_value() -> None:
+    (finding,) = found("certificates", held(ca_not_after=NOW + 13.5 * DAY))
+    assert finding.result is Result.WARNING
+    assert "tls.generated.authorityRenewal" in finding.remedy
+
+
 def test_the_controllers_certificate_expires_soon() -> None:
     made = world(node("alpha"), node("beta"))
     (first, *others) = made.nodes

@@ -52,7 +52,7 @@
 {{- fail (printf "\n\ntls.source=%s is given, and placement=%s uses no certificates: controller and switch talk on their node only" $tls.source .Values.placement) -}}
 {{- end -}}
 {{- $named := dict "tls.secrets.controller" $tls.secrets.controller "tls.secrets.agent" $tls.secrets.agent -}}
-{{- $pem := dict "tls.pem.ca" $tls.pem.ca "tls.pem.controller.certificate" $tls.pem.controller.certificate "tls.pem.controller.key" $tls.pem.controller.key "tls.pem.agent.certificate" $tls.pem.agent.certificate "tls.pem.agent.key" $tls.pem.agent.key -}}
+{{- $pem := dict "tls.pem.controller.ca" $tls.pem.controller.ca "tls.pem.controller.certificate" $tls.pem.controller.certificate "tls.pem.controller.key" $tls.pem.controller.key "tls.pem.agent.ca" $tls.pem.agent.ca "tls.pem.agent.certificate" $tls.pem.agent.certificate "tls.pem.agent.key" $tls.pem.agent.key -}}
 {{- include "weft.checkSource" (dict "source" $tls.source "is" "secrets" "values" $named) -}}
 {{- include "weft.checkSource" (dict "source" $tls.source "is" "values" "values" $pem) -}}
 {{- range $key, $text := $pem -}}

@@ -14,8 +14,15 @@ import pytest
 from apiserver_fixture import ApiServer
 from chart_fixture import CHART, NAMESPACE, Release, installed
 
-CA, CONTROLLER, AGENT = "weft-ca", "weft-controller-tls", "weft-agent-tls"
+CONTROLLER_CA, AGENT_CA, CONTROLLER, AGENT = NAMED = (
+    "weft-controller-ca",
+    "weft-agent-ca",
+    "weft-controller-tls",
+    "weft-agent-tls",
+)
 NAMES = {CONTROLLER: "weft-controller", AGENT: "weft-agent"}
+SIGNERS = {CONTROLLER: CONTROLLER_CA, AGENT: AGENT_CA}
+OTHERS = {CONTROLLER: AGENT, AGENT: CONTROLLER}
 SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 
 
@@ -45,7 +52,7 @@ def kept(api: ApiServer) -> dict[str, Kept]:
     found = {}
     for item in api.get(SECRETS)["items"]:
         metadata = item["metadata"]
-        if metadata["name"] in (CA, CONTROLLER, AGENT):
+        if metadata["name"] in NAMED:
             files = {key: base64.b64decode(data) for key, data in item["data"].items()}
             found[metadata["name"]] = Kept(metadata["uid"], files, metadata["annotations"]["weft.dev/expires"])
     return found
@@ -93,7 +100,7 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> dict
 
 def test_both_ends_know_each_other_by_name(release: Release, tmp_path: Path) -> None:
     secrets = kept(release.api)
-    assert set(secrets) == {CA, CONTROLLER, AGENT}
+    assert set(secrets) == set(NAMED)
     files = {name: secrets[name].put(tmp_path / name) for name in NAMES}
     for dialling, listening in ((CONTROLLER, AGENT), (AGENT, CONTROLLER)):
         client = context(ssl.PROTOCOL_TLS_CLIENT, files[dialling])
@@ -104,16 +111,45 @@ def test_both_ends_know_each_other_by_name(release: Release, tmp_path: Path) -> 
             handshake(client, server, NAMES[dialling])
 
 
-def test_the_authority_s_key_is_in_no_secret_that_a_pod_mounts(release: Release) -> None:
+def test_each_side_is_signed_by_an_authority_that_only_the_other_side_trusts(
+    release: Release, tmp_path: Path
+) -> None:
     secrets = kept(release.api)
-    assert set(secrets[CA].files) == {"ca.crt", "ca.key"}
+    for name, signer in SIGNERS.items():
+        own, other = secrets[name].files, secrets[OTHERS[name]].files
+        assert verified(own["tls.crt"], secrets[signer].files["ca.crt"], tmp_path)
+        assert verified(own["tls.crt"], other["ca.crt"], tmp_path)
+        assert not verified(own["tls.crt"], own["ca.crt"], tmp_path)
+        assert other["ca.crt"] == secrets[signer].files["ca.crt"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_side_opens_or_answers_its_own_side(release: Release, tmp_path: Path, name: str) -> None:
+    """An agent's certificate, say, that was stolen from one node: whether another node's database takes it, and
+    whether another node's switch takes who has it for its controller."""
+    files = kept(release.api)[name].put(tmp_path / name)
+    credulous = context(ssl.PROTOCOL_TLS_CLIENT, files), context(ssl.PROTOCOL_TLS_SERVER, files)
+    for thief in credulous:
+        thief.check_hostname, thief.verify_mode = False, ssl.CERT_NONE
+    dialling, listening = credulous
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        handshake(dialling, context(ssl.PROTOCOL_TLS_SERVER, files), NAMES[name])
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        handshake(context(ssl.PROTOCOL_TLS_CLIENT, files), listening, NAMES[name])
+
+
+def test_the_authorities_keys_are_in_no_secret_that_a_pod_mounts(release: Release) -> None:
+    secrets = kept(release.api)
+    keys = {secrets[name].files["ca.key"] for name in SIGNERS.values()}
+    assert len(keys) == 2
+    assert [set(secrets[name].files) for name in SIGNERS.values()] == [{"ca.crt", "ca.key"}] * 2
     for name in NAMES:
         assert set(secrets[name].files) == {"ca.crt", "tls.crt", "tls.key"}
-        assert secrets[CA].files["ca.key"] not in secrets[name].files.values()
+        assert not keys & set(secrets[name].files.values())
 
 
 def test_they_say_when_they_expire(release: Release) -> None:
-    for name, days in ((CA, 3650), (CONTROLLER, 1095), (AGENT, 1095)):
+    for name, days in ((CONTROLLER_CA, 3650), (AGENT_CA, 3650), (CONTROLLER, 1095), (AGENT, 1095)):
         expires = datetime.fromisoformat(kept(release.api)[name].expires).replace(tzinfo=UTC)
         assert abs(expires - datetime.now(UTC) - timedelta(days=days)) < timedelta(days=2)
 
@@ -134,11 +170,11 @@ def test_a_renewal_makes_new_certificates_once_and_a_rollback_does_not_bring_bac
     first = kept(release.api)
     release.upgrade("--set=tls.generated.renewal=one")
     second = kept(release.api)
-    assert second[CA] == first[CA]
-    for name in NAMES:
+    for name, signer in SIGNERS.items():
+        assert second[signer] == first[signer]
         assert second[name].files["tls.crt"] != first[name].files["tls.crt"]
         assert second[name].files["ca.crt"] == first[name].files["ca.crt"]
-        assert verified(second[name].files["tls.crt"], first[CA].files["ca.crt"], tmp_path)
+        assert verified(second[name].files["tls.crt"], first[signer].files["ca.crt"], tmp_path)
     release.upgrade("--set=tls.generated.renewal=one,logLevel=debug")
     assert kept(release.api) == second
     release.rollback(1)
@@ -147,45 +183,107 @@ def test_a_renewal_makes_new_certificates_once_and_a_rollback_does_not_bring_bac
     assert kept(release.api) == second
 
 
-def test_of_a_new_authority_all_is_new_and_what_the_old_one_has_signed_is_believed_still(
+def test_of_new_authorities_all_is_new_and_what_the_old_ones_have_signed_is_believed_still(
     release: Release, tmp_path: Path
 ) -> None:
     first = kept(release.api)
     release.upgrade("--set=tls.generated.authorityRenewal=one")
     second = kept(release.api)
-    assert second[CA].files["ca.crt"] != first[CA].files["ca.crt"]
-    for name in NAMES:
-        believed = second[name].files["ca.crt"]
-        assert verified(second[name].files["tls.crt"], second[CA].files["ca.crt"], tmp_path)
-        assert not verified(second[name].files["tls.crt"], first[CA].files["ca.crt"], tmp_path)
+    for name, signer in SIGNERS.items():
+        assert second[signer].files["ca.crt"] != first[signer].files["ca.crt"]
+        believed = second[OTHERS[name]].files["ca.crt"]
+        assert verified(second[name].files["tls.crt"], second[signer].files["ca.crt"], tmp_path)
+        assert not verified(second[name].files["tls.crt"], first[signer].files["ca.crt"], tmp_path)
+        assert verified(second[name].files["tls.crt"], believed, tmp_path)
         assert verified(first[name].files["tls.crt"], believed, tmp_path)
+        for either in (first, second):
+            assert not verified(either[name].files["tls.crt"], second[name].files["ca.crt"], tmp_path)
+    release.upgrade("--set=tls.generated.authorityRenewal=one,logLevel=debug")
+    assert kept(release.api) == second
     release.upgrade("--set=tls.generated.authorityRenewal=one,tls.generated.renewal=two")
     third = kept(release.api)
-    assert third[CA] == second[CA]
-    assert {third[name].files["ca.crt"] for name in NAMES} == {second[CA].files["ca.crt"]}
+    for name, signer in SIGNERS.items():
+        assert third[signer] == second[signer]
+        assert third[OTHERS[name]].files["ca.crt"] == second[signer].files["ca.crt"]
 
 
-def test_a_certificate_that_is_gone_is_made_again_by_the_same_authority(release: Release, tmp_path: Path) -> None:
+def test_of_two_renewals_of_authorities_the_last_two_are_believed(release: Release, tmp_path: Path) -> None:
+    first = kept(release.api)
+    release.upgrade("--set=tls.generated.authorityRenewal=one")
+    second = kept(release.api)
+    release.upgrade("--set=tls.generated.authorityRenewal=two")
+    believed = kept(release.api)[CONTROLLER].files["ca.crt"]
+    assert verified(second[AGENT].files["tls.crt"], believed, tmp_path)
+    assert not verified(first[AGENT].files["tls.crt"], believed, tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_certificate_that_is_gone_is_made_again_by_the_same_authority(
+    release: Release, tmp_path: Path, name: str
+) -> None:
     before = kept(release.api)
-    delete(release.api, AGENT)
+    delete(release.api, name)
     release.upgrade()
     after = kept(release.api)
-    assert (after[CA], after[CONTROLLER]) == (before[CA], before[CONTROLLER])
-    assert verified(after[AGENT].files["tls.crt"], before[CA].files["ca.crt"], tmp_path)
+    assert {each: after[each] for each in NAMED if each != name} == {
+        each: before[each] for each in NAMED if each != name
+    }
+    assert after[name].files["ca.crt"] == before[name].files["ca.crt"]
+    assert verified(after[name].files["tls.crt"], before[SIGNERS[name]].files["ca.crt"], tmp_path)
 
 
 def test_an_authority_that_was_taken_away_is_missed_when_there_is_something_to_sign(
     release: Release, tmp_path: Path
 ) -> None:
     before = kept(release.api)
-    delete(release.api, CA)
+    delete(release.api, AGENT_CA)
+    delete(release.api, CONTROLLER_CA)
     release.upgrade()
     assert kept(release.api) == {name: before[name] for name in NAMES}
     delete(release.api, AGENT)
     release.upgrade()
+    each_knows_the_other(kept(release.api), tmp_path)
+
+
+def test_of_one_new_authority_the_other_side_is_told_and_keeps_its_certificate(
+    release: Release, tmp_path: Path
+) -> None:
+    before = kept(release.api)
+    delete(release.api, AGENT_CA)
+    delete(release.api, AGENT)
+    release.upgrade()
     after = kept(release.api)
+    each_knows_the_other(after, tmp_path)
+    assert after[CONTROLLER_CA] == before[CONTROLLER_CA]
+    for file in ("tls.crt", "tls.key"):
+        assert after[CONTROLLER].files[file] == before[CONTROLLER].files[file]
+    assert after[CONTROLLER].expires == before[CONTROLLER].expires
+    assert verified(before[AGENT].files["tls.crt"], after[CONTROLLER].files["ca.crt"], tmp_path)
+    release.upgrade("--set=logLevel=debug")
+    assert kept(release.api) == after
+
+
+def test_an_authority_that_nobody_knows_any_more_is_made_again(release: Release, tmp_path: Path) -> None:
+    """The agents' Secret was the only other place that had the certificate of the controller's authority."""
+    delete(release.api, CONTROLLER_CA)
+    delete(release.api, AGENT)
+    release.upgrade()
+    each_knows_the_other(kept(release.api), tmp_path)
+
+
+def test_what_an_upgrade_that_broke_off_has_not_told_the_other_side_the_next_one_does(
+    release: Release, tmp_path: Path
+) -> None:
+    """It had made an authority and nothing else."""
+    before = kept(release.api)
+    release.upgrade("--set=tls.generated.authorityRenewal=one")
     for name in NAMES:
-        assert verified(after[name].files["tls.crt"], after[CA].files["ca.crt"], tmp_path)
+        put_back(release.api, name, before[name])
+    release.upgrade("--set=tls.generated.authorityRenewal=one")
+    each_knows_the_other(kept(release.api), tmp_path)
+    delete(release.api, AGENT)
+    release.upgrade("--set=tls.generated.authorityRenewal=one")
+    each_knows_the_other(kept(release.api), tmp_path)
 
 
 def test_who_upgrades_is_told_when_they_expire_soon(api: ApiServer) -> None:
@@ -193,6 +291,24 @@ def test_who_upgrades_is_told_when_they_expire_soon(api: ApiServer) -> None:
         told = release.upgrade()
         assert f"WARNING: the certificates expire on {kept(api)[AGENT].expires}." in told
         assert "WARNING" not in release.upgrade("--set=tls.generated.renewal=now") + release.upgrade()
+
+
+def test_the_first_that_expires_counts(api: ApiServer) -> None:
+    with installed(api, "--set=tls.generated.certificateDays=30") as release:
+        delete(api, AGENT)
+        assert "WARNING" in release.upgrade("--set=tls.generated.certificateDays=60")
+        secrets = kept(api)
+        assert secrets[CONTROLLER].expires < secrets[AGENT].expires
+        assert f"WARNING: the certificates expire on {secrets[CONTROLLER].expires}." in release.upgrade()
+
+
+def test_who_upgrades_is_told_when_the_authorities_expire_soon(api: ApiServer) -> None:
+    with installed(api, "--set=tls.generated.authorityDays=30") as release:
+        told = release.upgrade()
+        assert "the certificates expire" not in told
+        assert f"WARNING: the certificate authorities expire on {kept(api)[AGENT_CA].expires}. " in told
+        assert "upgrade with --set tls.generated.authorityRenewal=" in told
+        assert "WARNING" not in release.upgrade("--set=tls.generated.authorityRenewal=now") + release.upgrade()
 
 
 def test_uninstalling_leaves_none(api: ApiServer) -> None:
@@ -210,7 +326,7 @@ def test_those_that_an_uninstall_has_left_are_used_again(api: ApiServer) -> None
         assert kept(api) == before
 
 
-@pytest.mark.parametrize("name", [CA, AGENT])
+@pytest.mark.parametrize("name", NAMED)
 def test_a_secret_that_is_somebody_else_s_is_neither_used_nor_deleted(api: ApiServer, name: str) -> None:
     release = Release(api)
     api.kubectl("create", "namespace", NAMESPACE)
@@ -232,7 +348,7 @@ def test_certificates_that_are_given_are_used_and_go_with_the_release(api: ApiSe
         given = api.get(f"{SECRETS}/weft-agent-tls-values")["data"]
         assert base64.b64decode(given["tls.key"]).startswith(b"-----BEGIN PRIVATE KEY-----\n")
         release.upgrade("--reset-values")
-        assert set(kept(api)) == {CA, CONTROLLER, AGENT}
+        assert set(kept(api)) == set(NAMED)
         release.upgrade(f"--values={values}")
         release.uninstall()
         names = {each["metadata"]["name"] for each in api.get(SECRETS)["items"]}
@@ -241,3 +357,17 @@ def test_certificates_that_are_given_are_used_and_go_with_the_release(api: ApiSe
 
 def delete(api: ApiServer, name: str) -> None:
     assert api.request("DELETE", f"{SECRETS}/{name}").status == 200
+
+
+def put_back(api: ApiServer, name: str, held: Kept) -> None:
+    """Have the Secret hold what it held."""
+    data = {file: base64.b64encode(data).decode() for file, data in held.files.items()}
+    assert api.merge(f"{SECRETS}/{name}", {"data": data}, api.token).status == 200
+
+
+def each_knows_the_other(secrets: dict[str, Kept], tmp_path: Path) -> None:
+    """Each side is accepted by the other, and not by its own."""
+    for name in NAMES:
+        certificate = secrets[name].files["tls.crt"]
+        assert verified(certificate, secrets[OTHERS[name]].files["ca.crt"], tmp_path)
+        assert not verified(certificate, secrets[name].files["ca.crt"], tmp_path)

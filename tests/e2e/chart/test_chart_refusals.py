@@ -28,6 +28,7 @@ SCHEMA = [
     (["--set=cni.binDir=opt/cni/bin"], "at '/cni/binDir': 'opt/cni/bin' does not match pattern '^/.'"),
     (["--set=image.agent.digest=1234"], "at '/image/agent/digest': "),
     (["--set=defaultMTU=100"], "at '/defaultMTU': minimum: got 100, want 576"),
+    (["--set=tls.pem.ca=x"], "at '/tls/pem': additional properties 'ca' not allowed"),
     (["--set=agent.maxUnavailable=0%"], "at '/agent/maxUnavailable': '0%' does not match pattern"),
 ]
 
@@ -42,10 +43,15 @@ TOGETHER = [
     (["--set=agent.healthPort=9440"], "agent.healthPort and controller.healthPort are both 9440"),
     ([PEM, "--set=placement=node"], "tls.source=values is given, and placement=node uses no certificates"),
     (["--set=tls.source=secrets,tls.secrets.agent=a"], "tls.source=secrets needs tls.secrets.controller"),
+    (["--set=tls.pem.controller.ca=x"], "tls.pem.controller.ca is given, and tls.source=generated would ignore it"),
     (["--set=tls.secrets.agent=a"], "tls.secrets.agent is given, and tls.source=generated would ignore it"),
     ([PEM, "--set=tls.pem.agent.key="], "tls.source=values needs tls.pem.agent.key"),
-    ([PEM, "--set=tls.pem.ca=ca.crt"], "tls.pem.ca is not PEM text, which has a line -----BEGIN"),
-    ([PEM, "--set=tls.source=generated"], "tls.pem.agent.certificate is given, and tls.source=generated"),
+    ([PEM, "--set=tls.pem.agent.ca="], "tls.source=values needs tls.pem.agent.ca"),
+    (
+        [PEM, "--set=tls.pem.controller.ca=ca.crt"],
+        "tls.pem.controller.ca is not PEM text, which has a line -----BEGIN",
+    ),
+    ([PEM, "--set=tls.source=generated"], "tls.pem.agent.ca is given, and tls.source=generated"),
 ]
 
 

@@ -218,7 +218,8 @@ def test_others_may_change_nodes_as_before(cluster: ApiServer) -> None:
     ("method", "path"),
     [
         ("GET", "/api/v1/secrets"),
-        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/weft-ca"),
+        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/weft-agent-ca"),
+        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/weft-controller-ca"),
         ("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps"),
         ("GET", "/api/v1/services"),
         ("GET", LEASES),
