@@ -106,6 +106,8 @@ def programmed(each: Attached) -> str:
         return f"no: Open vSwitch cannot open the port: {port.error}"
     if port.ofport is None:
         return "no: Open vSwitch has given it no number yet"
+    if port.leaving:
+        return "no: it is being removed"
     if not port.ready:
         return "no: the controller has not confirmed its flows"
     return "yes" if each.age is not None else "no: its flows are not in the switch"

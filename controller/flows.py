@@ -72,7 +72,7 @@ def _gateway(facts: NodeFacts, port: OfPort) -> node.Gateway:
 
 def _port_flows(cluster: Cluster, where: str, name: str) -> tuple[Encoded, ...]:
     port = cluster.bridges[where].usable(name)
-    if port is None or port.number is None:
+    if port is None or port.number is None or port.leaving:
         return ()
     found = cluster.identity_of(where, port)
     if found is None and port.namespace:

@@ -19,6 +19,7 @@ from ovsdb.changes import Changed, Lost, SessionEvent, Synced
 from ovsdb.errors import OvsdbError
 from ovsdb.rows import (
     GATEWAY_PORT,
+    LEAVING,
     PURGED,
     TUNNEL_PORT,
     Bridge,
@@ -82,6 +83,9 @@ class _Waiter(Generic[T]):
                 self.future.set_result(outcome)
 
 
+_Question = _Waiter[PodPort] | _Waiter[Bridge] | _Waiter[bool]
+
+
 class NodeBridge:
     """The node's bridge, over a session made with `ovsdb.schema.OWN` and not yet started.
 
@@ -107,7 +111,7 @@ class NodeBridge:
         self._lock = threading.Lock()
         self._last_number = 0
         self._abandoned_since: float | None = None
-        self._waiters: dict[_Waiter[PodPort] | _Waiter[Bridge], None] = {}
+        self._waiters: dict[_Question, None] = {}
 
     def start(self) -> None:
         """Connect and follow."""
@@ -155,6 +159,22 @@ class NodeBridge:
     def del_port(self, name: str, timeout_s: float = 10.0) -> "Future[bool]":
         """Remove a port's rows and with them its address; False when there was none of the name."""
         return self.session.submit(lambda txn: self._delete(txn, name), timeout_s)
+
+    def leave(self, port: PodPort, timeout_s: float = 10.0) -> "Future[bool]":
+        """Say that the port is being removed (Port.external_ids:weft-leaving): the controller takes its flows away
+        and `weft-programmed` back. False when there is none of the name."""
+        return self.session.submit(lambda txn: self._leave(txn, port), timeout_s)
+
+    def wait_unprogrammed(self, port: PodPort, timeout_s: float) -> bool:
+        """Block until the controller has taken `weft-programmed` back, or the port is gone; False when that is not
+        within `timeout_s` seconds, or the database is lost."""
+        waiter: _Waiter[bool] = _Waiter(_Unprogrammed(port.name))
+        self._watch(waiter)
+        try:
+            return waiter.future.result(timeout_s)
+        except FutureTimeout:
+            waiter.future.cancel()
+            return False
 
     def set_purged(self, number: int, timeout_s: float = 10.0) -> "Future[bool]":
         """Write Bridge.external_ids:weft-purged, the controller's request (`weft-purge`) that was served last; False
@@ -271,6 +291,13 @@ class NodeBridge:
         txn.unlink(bridge, "ports", port)
         return True
 
+    @staticmethod
+    def _leave(txn: Txn, port: PodPort) -> bool:
+        row = txn.find("Port", port.name)
+        if row is not None:
+            txn.set_keys(row, "external_ids", {LEAVING: port.key.container})
+        return row is not None
+
     def _set_purged(self, txn: Txn, number: int) -> bool:
         bridge = txn.find("Bridge", self.bridge)
         if bridge is not None:
@@ -306,7 +333,7 @@ class NodeBridge:
             case Lost(reason):
                 return [OvsdbLost(reason)]
 
-    def _watch(self, waiter: _Waiter[PodPort] | _Waiter[Bridge]) -> None:
+    def _watch(self, waiter: "_Question") -> None:
         with self._lock:
             settled = waiter.settled(self._state)
             if not settled:
@@ -340,6 +367,19 @@ class _Programmed:
         if port.error is not None:
             raise PortFailed(f"port {self.name}: Open vSwitch: {port.error}")
         return port if port.programmed == self.container else None
+
+
+class _Unprogrammed:
+    """The question whether the controller has taken back that a port's flows are in place."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, state: BridgeState) -> bool | None:
+        if state.lost is not None:
+            return False
+        port = state.pod_port(self.name)
+        return True if port is None or port.programmed is None else None
 
 
 def _number_of(port: object) -> int | None:

@@ -26,6 +26,8 @@ NETWORK: Final = "weft-network"
 POD_UID: Final = "weft-pod-uid"
 # Port.external_ids, written by the controller: the container id whose flows are in place.
 PROGRAMMED: Final = "weft-programmed"
+# Port.external_ids, written by the agent: the container id that a DEL is removing.
+LEAVING: Final = "weft-leaving"
 # Bridge.external_ids, written by the agent.
 NODE: Final = "weft-node"
 VERSION: Final = "weft-version"
@@ -71,7 +73,8 @@ class PodPort:
 
     `netns` is CNI_NETNS as the runtime gave it; `uid` is "" when the runtime named none. `ofport` is None until
     ovs-vswitchd has opened the device, and again when it cannot (`error` says why). `requested` is the number that
-    the agent asked for (Interface.ofport_request). `programmed` is the container id whose flows are in place.
+    the agent asked for (Interface.ofport_request). `programmed` is the container id whose flows are in place;
+    `leaving` that a DEL is removing the port, so that it is to have no flows any more.
     """
 
     name: str
@@ -86,6 +89,7 @@ class PodPort:
     error: str | None = None
     programmed: str | None = None
     requested: int | None = None
+    leaving: bool = False
 
     @property
     def number(self) -> int | None:
@@ -212,6 +216,7 @@ def parse_port(port: Row, interface: Row) -> PodPort:
         requested=interface.get("ofport_request"),
         error=interface["error"] or None,
         programmed=port["external_ids"].get(PROGRAMMED),
+        leaving=port["external_ids"].get(LEAVING) == interface["external_ids"].get(CONTAINER),
     )
 
 

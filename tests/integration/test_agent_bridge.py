@@ -73,14 +73,17 @@ def bridge(fresh):
 
 @pytest.fixture
 def controller(ovs):
-    """Answers every port that has a number, as the controller does after programming it; on a thread of its own."""
+    """Answers every port that has a number, as the controller does after programming it, and lets go of those that
+    leave; on a thread of its own."""
     with OvsdbLoop("controller") as loop:
 
         def answer(event):
             # A port that was made before the first snapshot comes in it.
             known = event.bridge.ports.values() if isinstance(event, Snapshot) and event.bridge else ()
             for port in [event.port] if isinstance(event, PortChanged) else known:
-                if port.ofport and not port.ready:
+                if port.leaving:
+                    watch.set_programmed(port.name, None)
+                elif port.ofport and not port.ready:
                     watch.set_programmed(port.name, port.key.container)
 
         watch = BridgeWatch(loop.session(ovs.remote, WATCH), "br-int", answer)
@@ -320,6 +323,21 @@ def test_deleting_removes_rows_and_address_and_twice_is_once(ovs, bridge):
     assert bridge.del_port(port.name).result(WAIT) is False
     assert bridge.ports() == {}
     assert port.name not in get(ovs, "--columns=name", "list", "Interface")
+
+
+def test_a_port_that_leaves_is_waited_for_until_the_controller_has_let_go(ovs, bridge, controller):
+    port = pod_port(1)
+    veths(ovs, port)
+    bridge.add_port(port).result(WAIT)
+    bridge.wait_programmed(port.name, port.key.container, WAIT)
+    assert bridge.wait_unprogrammed(port, 0.05) is False, "nobody has said that it leaves"
+    assert bridge.leave(port).result(WAIT) is True
+    assert bridge.wait_unprogrammed(port, WAIT) is True
+    left = bridge.ports()[port.name]
+    assert (left.leaving, left.ready) == (True, False)
+    bridge.del_port(port.name).result(WAIT)
+    assert bridge.wait_unprogrammed(port, WAIT) is True, "what is gone is not programmed"
+    assert bridge.leave(port).result(WAIT) is False
 
 
 def test_delete_of_what_is_being_added_wins(ovs, bridge):

@@ -71,9 +71,10 @@ def test_del_answers_when_the_flows_are_gone(node: Node, clean: NodeState) -> No
     with ThreadPoolExecutor(1) as caller:
         with node.stopped(CONTROLLER):
             done = caller.submit(box.delete)
-            until(lambda: node.rows() == (), "its row is gone")
+            until(lambda: "weft-leaving" in vsctl(node.lab, node.name, "list", "Port"), "the row says that it leaves")
             assert management.records(bridge, cookie=mark)
         done.result()
+        assert node.rows() == ()
         left = management.records(bridge, cookie=mark)
         assert not left
 

@@ -196,6 +196,30 @@ def test_a_port_that_goes_takes_its_flows_and_needs_no_announcement():
     assert made.announced == []
 
 
+def test_a_port_that_is_being_removed_loses_its_flows_first_and_then_its_announcement():
+    made, switch = running()
+    row = made.row("n1", "web")
+    assert holds(switch, row)
+    made.set_port("n1", replace(row, leaving=True))
+    while not made.announced:
+        assert made.step()
+    assert not dict(flows_of(row)).items() & switch.flows.items()
+    assert made.announced == [c.Announce("n1", "web", None)]
+    made.run()
+    made.sent.clear()
+    made.unset_port("n1", "web")
+    made.run()
+    assert made.sent == [], "nothing is left to be done when its row goes"
+
+
+def test_a_port_that_was_being_removed_when_the_controller_came_is_not_programmed():
+    made = world()
+    made.set_port("n1", replace(made.row("n1", "web"), leaving=True, programmed="c-web"))
+    session = made.connect("n1")
+    made.run()
+    assert not dict(flows_of(made.row("n1", "web"))).items() & session.switch.flows.items()
+
+
 def test_an_address_that_moves_to_another_port_takes_none_of_the_firsts_flows_along():
     made, switch = running()
     old = made.row("n1", "web")

@@ -71,6 +71,12 @@ def test_an_answer_for_an_earlier_container_is_not_ready():
     assert not parse_port(port_row(external_ids={"weft-programmed": "dead"}), interface(ofport=7)).ready
 
 
+def test_a_port_is_leaving_when_it_is_this_containers() -> None:
+    assert parse_port(port_row(external_ids={"weft-leaving": PORT.key.container}), interface()).leaving
+    assert not parse_port(port_row(external_ids={"weft-leaving": "another"}), interface()).leaving
+    assert not parse_port(port_row(), interface()).leaving
+
+
 def test_a_device_that_cannot_be_opened_has_no_number():
     read = parse_port(port_row(), interface(ofport=-1, error="could not open network device web-1a2b3c"))
     assert (read.ofport, read.error) == (None, "could not open network device web-1a2b3c")
