@@ -99,7 +99,7 @@ generated: setup
 
 bench-packages: $(STAMPS)/bench-packages ## Debian packages of the benchmarks and of their tests
 
-bench: setup bench-packages ## All benchmarks; writes bench/results.md
+bench: setup bench-packages $(if $(shell command -v go),$(STAMPS)/e2e $(STAMPS)/images) ## All benchmarks; writes bench/results.md
 	@$(BIN)/python -m bench all
 
 fuzz: setup $(STAMPS)/fuzz ## Fuzz the CNI border: FUZZ_RUNS inputs a target (a million)

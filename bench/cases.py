@@ -13,6 +13,7 @@ from bench import (
     policy_switch,
     port_ready,
     program,
+    real_cluster,
     reconcile,
     throughput,
 )
@@ -46,4 +47,5 @@ CASES: Mapping[str, Case] = {
         "one more policy on a switch, among networks with exceptions", policy_switch.run, 300
     ),
     "policy-ovn": Case("from a policy's write to the first packet that it denies, 200 pods", policy_ovn.run, 600),
+    "real-cluster": Case("installing, fifty pods at once and upgrading on real Kubernetes", real_cluster.run, 3600),
 }

@@ -51,6 +51,7 @@ def test_an_upgrade_of_controllers_and_agents_loses_nothing(
         weft_fixture.upgrade(weft, newer)
         await_rollout(weft)
         flowing.wait_sent(100)
+    record("upgrade of controllers and agents", sent=flowing.sent(), lost=len(flowing.lost()))
     assert flowing.lost() == []
     assert images(weft) == {newer.version}
     assert pods(weft, "ovs") == switches, "Open vSwitch goes on until somebody restarts it"
@@ -76,6 +77,7 @@ def test_a_rollback_loses_nothing_and_keeps_the_certificates(
         weft.helm("rollback", RELEASE, "1", "--namespace", SPACE)
         await_rollout(weft)
         flowing.wait_sent(100)
+    record("rollback of controllers and agents", sent=flowing.sent(), lost=len(flowing.lost()))
     assert flowing.lost() == []
     assert images(weft) == {built.version}
     assert weft.get("secret", "weft-agent-tls", "-n", SPACE)["data"] == secret
