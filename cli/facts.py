@@ -5,7 +5,11 @@ A weftctl of another release may read it: what it does not know it skips, and wh
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
+
+from daemon.certificates import TlsFiles
 
 
 class Files(Struct, frozen=True):
@@ -14,6 +18,11 @@ class Files(Struct, frozen=True):
     ca: str
     certificate: str
     key: str
+
+    @property
+    def of_daemon(self) -> TlsFiles:
+        """The same as a daemon's settings have them."""
+        return TlsFiles(Path(self.ca), Path(self.certificate), Path(self.key))
 
 
 class Wanted(Struct, frozen=True):
@@ -35,8 +44,8 @@ class Link(Struct, frozen=True):
 
 
 class Certificate(Struct, frozen=True):
-    """A certificate and what it is signed by; times in seconds since 1970. `problem` is why the files cannot be used,
-    and then the rest may be missing."""
+    """A certificate and what it accepts; times in seconds since 1970, 0 for `ca_not_after` where no authority says
+    one. `problem` is why the files cannot be used, and then the rest may be missing."""
 
     names: tuple[str, ...] = ()
     not_before: float = 0.0

@@ -6,6 +6,7 @@ Questions have names, arguments and answers are JSON. Nothing here changes anyth
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -15,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
-from cli import certificates, home, nodefiles, probes
-from cli.facts import Link, NodeFacts, Probe, Wanted
+from cli import home, nodefiles, probes
+from cli.facts import Certificate, Files, Link, NodeFacts, Probe, Wanted
 from cli.home import HomeWanted
 from cli.nodefiles import FilesWanted
+from daemon import tls
 from node_agent import mtu, rtnl_read
 from node_agent.netlink import Netlink
 
@@ -73,8 +75,18 @@ def facts(wanted: Wanted) -> NodeFacts:
         now=time.time(),
         uplink=uplink,
         uplink_problem=problem,
-        certificate=certificates.examine(wanted.files) if wanted.files else None,
+        certificate=certificate(wanted.files) if wanted.files else None,
     )
+
+
+def certificate(files: Files) -> Certificate:
+    """What TLS files of this node say; what is wrong with them is in `problem`."""
+    try:
+        found = tls.examine(files.of_daemon)
+    except tls.TlsError as e:
+        return Certificate(problem=str(e))
+    ca_not_after = found.ca_not_after if math.isfinite(found.ca_not_after) else 0.0
+    return Certificate(tuple(sorted(found.names)), found.not_before, found.not_after, ca_not_after)
 
 
 def main() -> None:

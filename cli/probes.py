@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Final
 
-from cli import certificates
-from cli.certificates import CertificateError
 from cli.facts import Files, Probe, Probed
+from daemon.certificates import names_of
+from daemon.tls import Credentials, TlsError, seconds, words
 
 TIMEOUT_SECONDS = 3.0
 NO_ANSWER: Final = "no answer"
@@ -60,14 +60,14 @@ def _tcp(asked: Probe) -> Probed:
 
 def _tls(asked: Probe) -> Probed:
     try:
-        context = certificates.context_of(asked.files or Files("", "", ""), ssl.PROTOCOL_TLS_CLIENT)
-    except CertificateError as e:
+        context = Credentials((asked.files or Files("", "", "")).of_daemon).client()
+    except TlsError as e:
         return Probed(asked, str(e))
     with socket.create_connection((asked.address, asked.port), TIMEOUT_SECONDS) as plain:
         try:
             return _handshake(asked, context, plain)
         except ssl.SSLError as e:
-            return Probed(asked, f"TLS: {certificates.words(e)}")
+            return Probed(asked, f"TLS: {words(e)}")
         except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             return Probed(asked, "TLS: the other end hung up")
 
@@ -75,7 +75,7 @@ def _tls(asked: Probe) -> Probed:
 def _handshake(asked: Probe, context: ssl.SSLContext, plain: socket.socket) -> Probed:
     with context.wrap_socket(plain) as secured:
         told = dict(secured.getpeercert() or {})
-        found = Probed(asked, "", certificates.names_of(told), certificates.seconds(told["notAfter"]))
+        found = Probed(asked, "", tuple(sorted(names_of(told))), seconds(told["notAfter"]))
         secured.settimeout(_ALERT_SECONDS)
         try:
             secured.recv(1)

@@ -97,22 +97,23 @@ def _why_unusable(files: TlsFiles, error: OSError) -> str:
         return f"tls-key {files.key}: is not the key of tls-certificate {files.certificate}"
     if not error.reason:  # OpenSSL only says "PEM lib"; the certificate has been read before
         return f"tls-key {files.key}: has no private key in PEM form that can be read"
-    return f"tls-certificate {files.certificate}: cannot be used: {_words(error)}"
+    return f"tls-certificate {files.certificate}: cannot be used: {words(error)}"
 
 
 def _contents(files: TlsFiles, context: ssl.SSLContext) -> Contents:
     """`context` has the authorities."""
     told = _told_of_ourselves(files)
-    authorities = [_seconds(each["notAfter"]) for each in context.get_ca_certs()]
+    authorities = [seconds(each["notAfter"]) for each in context.get_ca_certs()]
     return Contents(
         names=names_of(told),
-        not_before=_seconds(told["notBefore"]),
-        not_after=_seconds(told["notAfter"]),
+        not_before=seconds(told["notBefore"]),
+        not_after=seconds(told["notAfter"]),
         ca_not_after=max(authorities, default=math.inf),
     )
 
 
-def _seconds(text: Any) -> float:
+def seconds(text: Any) -> float:
+    """A certificate's time, as `getpeercert` tells it, in seconds since 1970."""
     return float(ssl.cert_time_to_seconds(text))
 
 
@@ -133,7 +134,7 @@ def _told_of_ourselves(files: TlsFiles) -> Told:
                 break
         return ends[0].getpeercert() or {}
     except ssl.SSLError as e:
-        why = getattr(e, "verify_message", "") or _words(e)
+        why = words(e)
         raise TlsError(
             f"tls-certificate {files.certificate}: cannot be used at both ends of connections: {why};"
             " if it has extendedKeyUsage, that has to be serverAuth and clientAuth"
@@ -149,8 +150,10 @@ def _shake(end: ssl.SSLObject) -> bool:
     return True
 
 
-def _words(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).replace("_", " ").lower()
+def words(error: ssl.SSLError) -> str:
+    """OpenSSL's reason, to be read."""
+    verified = str(getattr(error, "verify_message", "") or "")
+    return verified or (error.reason or str(error)).replace("_", " ").lower()
 
 
 def examine(files: TlsFiles) -> Contents:

@@ -43,8 +43,9 @@ def _own(node: str, files: Files, facts: NodeFacts, held: Certificate) -> Iterat
         what = f"{files.certificate} has the DNS names {', '.join(held.names) or 'none'}; controllers ask for {NAME}"
         yield Finding(CERTIFICATES, node, Result.FAILED, what, f"issue it with {NAME} as subjectAltName")
     yield from _expiry(node, files.certificate, held.not_after, facts.now)
-    last = f"the last authority in {files.ca}"
-    yield from _expiry(node, last, held.ca_not_after, facts.now, "authorityRenewal")
+    if held.ca_not_after:
+        last = f"the last authority in {files.ca}"
+        yield from _expiry(node, last, held.ca_not_after, facts.now, "authorityRenewal")
 
 
 def _shown(state: NodeState, now: float) -> Iterator[Finding]:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from broken_fixture import certificate
 
-from cli import certificates
+from cli import nodeside
 from cli.facts import Files, Probe, Probed
 from cli.probes import NO_ANSWER, REFUSED, TOO_LONG, probe, probe_all
+from daemon.tls import Credentials
 
 HOST = "127.0.0.1"
 
@@ -75,7 +76,7 @@ def tried(context: ssl.SSLContext, own: Files) -> Probed:
 
 
 def of(held: Files) -> ssl.SSLContext:
-    return certificates.context_of(held, ssl.PROTOCOL_TLS_SERVER)
+    return Credentials(held.of_daemon).server()
 
 
 def test_a_port_that_is_open() -> None:
@@ -92,7 +93,7 @@ def test_a_port_where_nobody_listens() -> None:
 def test_both_ends_accept_each_other(pki: dict[str, Files]) -> None:
     found = tried(of(pki["controller"]), pki["node"])
     assert (found.problem, found.names) == ("", ("weft-controller",))
-    assert found.not_after == certificates.examine(pki["controller"]).not_after
+    assert found.not_after == nodeside.certificate(pki["controller"]).not_after
 
 
 def test_a_controller_whose_certificate_has_expired(pki: dict[str, Files]) -> None:
@@ -126,7 +127,7 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Files, Files]:
 
 def test_a_certificate_of_an_authority_that_is_not_ours_is_in_order(apart: tuple[Files, Files]) -> None:
     node, _ = apart
-    found = certificates.examine(node)
+    found = nodeside.certificate(node)
     assert (found.names, found.problem) == (("weft-agent",), "")
     assert min(found.not_after, found.ca_not_after) > time.time()
 
@@ -145,7 +146,7 @@ def test_what_listens_does_not_speak_tls(pki: dict[str, Files]) -> None:
 
 def test_files_that_are_not_there() -> None:
     found = probe(Probe("tls", HOST, 1, files=Files("/nowhere/ca", "/nowhere/crt", "/nowhere/key")))
-    assert found.problem == "/nowhere/ca: No such file or directory"
+    assert found.problem == "tls-key /nowhere/key: No such file or directory"
 
 
 def test_a_kernel_that_says_no_is_an_answer() -> None:
@@ -174,14 +175,14 @@ def test_many_are_tried_side_by_side_and_told_in_order() -> None:
 
 
 def test_what_is_in_a_certificate(pki: dict[str, Files]) -> None:
-    found = certificates.examine(pki["node"])
+    found = nodeside.certificate(pki["node"])
     assert (found.problem, found.names) == ("", ("weft-agent",))
     assert found.not_before < found.not_after
     assert found.ca_not_after > found.not_before
 
 
 def test_one_that_has_expired_is_read_all_the_same(pki: dict[str, Files]) -> None:
-    found = certificates.examine(pki["expired"])
+    found = nodeside.certificate(pki["expired"])
     assert (found.problem, found.names) == ("", ("weft-controller",))
 
 
@@ -190,7 +191,7 @@ def test_files_that_are_no_certificates(pki: dict[str, Files], tmp_path: Path, b
     junk = tmp_path / "junk"
     junk.write_text("this is not PEM\n")
     held = {name: getattr(pki["node"], name) for name in ("ca", "certificate", "key")} | {broken: str(junk)}
-    assert str(junk) in certificates.examine(Files(**held)).problem
+    assert str(junk) in nodeside.certificate(Files(**held)).problem
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(pki: dict[str, Files], tmp_path: Path) -> None:
@@ -199,5 +200,5 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(pki: dict
         ["openssl", "ec", "-aes128", "-passout", "pass:secret", "-in", pki["node"].key, "-out", str(locked)],
         check=True, capture_output=True, timeout=60,
     )  # fmt: skip
-    found = certificates.examine(Files(pki["node"].ca, pki["node"].certificate, str(locked)))
-    assert found.problem == f"{locked}: is encrypted; Open vSwitch needs a key without a passphrase"
+    found = nodeside.certificate(Files(pki["node"].ca, pki["node"].certificate, str(locked)))
+    assert found.problem == f"tls-key {locked}: is encrypted; give a key without a passphrase"
