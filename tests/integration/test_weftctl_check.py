@@ -252,13 +252,13 @@ def test_a_key_that_is_not_the_certificates(lab: Lab, secured: Path, tmp_path: P
     other = certificate(tmp_path / "other", "weft-agent")
     (secured / "tls.key").write_bytes((other / "tls.key").read_bytes())
     (what,) = failed("certificates", "node1")
-    assert what == f"{secured}/tls.key: is not the key of {secured}/tls.crt"
+    assert what == f"tls-key {secured}/tls.key: is not the key of tls-certificate {secured}/tls.crt"
 
 
 def test_a_certificate_that_is_not_there(lab: Lab, secured: Path) -> None:
     (secured / "tls.crt").unlink()
     (what,) = failed("certificates", "node1")
-    assert what == f"{secured}/tls.crt: No such file or directory"
+    assert what == f"tls-certificate {secured}/tls.crt: No such file or directory"
 
 
 def test_a_node_that_is_not_there_is_an_error() -> None:
