@@ -14,6 +14,7 @@ from controller import commands as c
 from controller.cluster import Cluster, Dirty
 from controller.flows import denied, flows_of
 from controller.owners import Kind, Owner, port_owner, subject
+from controller.placement import EVERYWHERE, Placement
 from controller.plan import PlanError, settle
 from controller.policy.crowding import is_full, no_room
 from controller.reports import (
@@ -27,7 +28,6 @@ from controller.reports import (
     stranger,
     unreadable,
 )
-from controller.share import EVERYTHING, Share
 from controller.switch import Phase, Staleness, Switch
 from kube import changes as kube
 from kube.membership import Problem
@@ -63,13 +63,13 @@ class _Peer:
 
 
 class Core:
-    """Holds the cluster and a Switch for every node of its share. `handle` is called by one thread only."""
+    """Holds the cluster and a Switch for every node that it programs. `handle` is called by one thread only."""
 
-    def __init__(self, patience: Patience = Patience(), share: Share = EVERYTHING) -> None:
+    def __init__(self, patience: Patience = Patience(), placement: Placement = EVERYWHERE) -> None:
         self.cluster = Cluster()
         self.listed: set[str] = set()
         self._patience = patience
-        self._share = share
+        self._placement = placement
         self._peers: defaultdict[str, _Peer] = defaultdict(_Peer)
         self._node_of: dict[int, str] = {}
         self._strangers: dict[int, tuple[c.Session, float]] = {}
@@ -87,8 +87,10 @@ class Core:
         return self._reports.standing()
 
     def phases(self) -> dict[str, Phase]:
-        """Phase of the switch of each member node of the share."""
-        return {name: self._peers[name].switch.phase for name in self.cluster.membership.nodes if name in self._share}
+        """Phase of the switch of each member node that is programmed here."""
+        return {
+            name: self._peers[name].switch.phase for name in self.cluster.membership.nodes if name in self._placement
+        }
 
     def flow_counts(self, node: str) -> Counter[int]:
         """How many flows the node's switch should hold, by table."""
@@ -112,19 +114,19 @@ class Core:
         yield from self._recompute(dirty)
         if isinstance(event, kube.Listed):
             yield from self._start_all()
-        if self.ready and not knew_all and self._share.node is not None:
+        if self.ready and not knew_all and self._placement.node is not None:
             yield from self._reports.shared()
 
     def _tells(self, topic: str, key: str) -> bool:
         """Whether it is for this controller to tell of something. Of what others see as well, that is known when all
         has been listed."""
-        if self._share.node is None or not is_shared(topic):
+        if self._placement.node is None or not is_shared(topic):
             return True
         if not self.ready:
             return False
         if topic == NODE:
-            return key in self._share
-        return self._share.tells_of(
+            return key in self._placement
+        return self._placement.tells_of(
             key, (name for name, facts in self.cluster.membership.nodes.items() if facts.ovsdb)
         )
 
@@ -245,7 +247,7 @@ class Core:
             # Before the Nodes were listed, nobody can tell a stranger.
             if event.now >= deadline and "Node" in self.listed:
                 del self._strangers[key]
-                yield c.Refuse(session, stranger(session.datapath_id, self._share.node))
+                yield c.Refuse(session, stranger(session.datapath_id, self._placement.node))
         for node, peer in self._peers.items():
             if peer.purge_later and node in self.cluster.bridges and self.cluster.bridges[node].needs_purge:
                 yield c.Purge(node)
@@ -255,7 +257,7 @@ class Core:
 
     def _membership_changed(self) -> Iterator[c.Command]:
         members = self.cluster.membership.nodes.items()
-        wanted = {name: facts.ovsdb for name, facts in members if facts.ovsdb and name in self._share}
+        wanted = {name: facts.ovsdb for name, facts in members if facts.ovsdb and name in self._placement}
         for node in sorted(self._watched.keys() - wanted.keys()):
             yield from self._forget(node)
         for node, remote in sorted(wanted.items()):
@@ -267,8 +269,8 @@ class Core:
         yield from self._reports.tell_all(NODE, self.cluster.problems)
 
     def _by_datapath(self) -> dict[int, str]:
-        """Nodes of the share by the datapath id of their switch."""
-        return {id_: node for id_, node in self.cluster.membership.by_datapath().items() if node in self._share}
+        """Nodes that are programmed here by the datapath id of their switch."""
+        return {id_: node for id_, node in self.cluster.membership.by_datapath().items() if node in self._placement}
 
     def _forget(self, node: str) -> Iterator[c.Command]:
         del self._watched[node]

@@ -22,10 +22,10 @@ from controller.core import KINDS, Core, Patience
 from controller.leadership import Leadership
 from controller.metrics import Metrics
 from controller.nodes import NodeDatabases
+from controller.placement import Placement
 from controller.reports import FLOW_REFUSED
 from controller.secured import Secured
 from controller.settings import ControllerSettings
-from controller.share import Share
 from daemon import logs, memory, settings
 from daemon.health import Health, HealthServer
 from daemon.refusals import Refusals
@@ -83,7 +83,7 @@ class Controller:
     def __init__(self, chosen: ControllerSettings) -> None:
         self._chosen = chosen
         self._queue: queue.SimpleQueue[c.Event | Order] = queue.SimpleQueue()
-        self._core = Core(Patience(audit=chosen.audit_seconds), Share(chosen.node_name))
+        self._core = Core(Patience(audit=chosen.audit_seconds), Placement(chosen.node_name))
         self._metrics = Metrics()
         api = endpoint.chosen(chosen.api_server, chosen.kubeconfig)
         self._client = ApiClient(api)

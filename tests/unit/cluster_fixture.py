@@ -21,8 +21,8 @@ from typing import Any
 from controller import commands as c
 from controller.bridge import bridge_state
 from controller.core import Core, Patience
+from controller.placement import Placement
 from controller.policy.members import Traits
-from controller.share import Share
 from kube.annotations import NodeAnnotations
 from kube.changes import Applied, Deleted, Listed
 from kube.membership import Problem
@@ -179,8 +179,8 @@ class Database:
 class World:
     """The models, and the Core under test that knows of them through events only."""
 
-    def __init__(self, patience: Patience = Patience(), share: Share = Share()) -> None:  # noqa: B008 - frozen values
-        self.core = Core(patience, share)
+    def __init__(self, patience: Patience = Patience(), placement: Placement = Placement()) -> None:  # noqa: B008 - frozen values
+        self.core = Core(patience, placement)
         self.nodes: dict[str, Node] = {}
         self.pods: dict[str, Pod] = {}
         self.namespaces: dict[str, Namespace] = {}

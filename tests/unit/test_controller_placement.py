@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policy_objects_fixture import policy
 
-from controller.share import Share
+from controller.placement import Placement
 from kube.changes import Listed, Refused
 from kube.netpol import parse_network_policy
 
@@ -16,9 +16,9 @@ NAMES = ("n1", "n2", "n3")
 BROKEN = {"spec": {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "banana"}}]}]}}
 
 
-def cluster(share: Share, *listed: str, broken: int = 0) -> World:
+def cluster(placement: Placement, *listed: str, broken: int = 0) -> World:
     """Three nodes with a pod each and a policy between them, all switches connected to the one controller."""
-    world = World(share=share)
+    world = World(placement=placement)
     for name in NAMES:
         world.add_node(name, *listed)
         world.add_pod(f"of-{name}", on=name)
@@ -34,7 +34,7 @@ def cluster(share: Share, *listed: str, broken: int = 0) -> World:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_node_is_programmed_as_by_a_controller_of_all(name: str) -> None:
-    whole, own = cluster(Share()), cluster(Share(name))
+    whole, own = cluster(Placement()), cluster(Placement(name))
     programmed = {session.datapath_id: session.switch.flows for session in own.sessions if session.switch.flows}
     expected = {session.datapath_id: session.switch.flows for session in whole.sessions}
     (datapath,) = programmed
@@ -45,7 +45,7 @@ def test_its_node_is_programmed_as_by_a_controller_of_all(name: str) -> None:
 
 
 def test_another_node_s_switch_is_turned_away_with_the_reason() -> None:
-    world = cluster(Share("n1"))
+    world = cluster(Placement("n1"))
     session = world.connect("n2")
     world.tick(1000)
     assert session.why_refused is not None
@@ -54,7 +54,7 @@ def test_another_node_s_switch_is_turned_away_with_the_reason() -> None:
 
 
 def test_its_node_may_come_later_and_come_again() -> None:
-    world = World(share=Share("n2"))
+    world = World(placement=Placement("n2"))
     world.list_all()
     session = world.connect("n2")
     assert not session.switch.flows
@@ -70,7 +70,7 @@ def test_its_node_may_come_later_and_come_again() -> None:
 
 
 def test_of_what_all_see_exactly_one_tells() -> None:
-    worlds = [cluster(Share(name), broken=30) for name in NAMES]
+    worlds = [cluster(Placement(name), broken=30) for name in NAMES]
     told = [{problem.key for problem in world.reports if problem.reason == "PolicyPartIgnored"} for world in worlds]
     assert set.union(*told) == {f"default/broken-{number}" for number in range(30)}
     assert sum(map(len, told)) == 30
@@ -79,7 +79,7 @@ def test_of_what_all_see_exactly_one_tells() -> None:
 
 def test_of_a_node_its_own_controller_tells() -> None:
     for name in NAMES:
-        reports = cluster(Share(name), "10.0.0.0/31").reports
+        reports = cluster(Placement(name), "10.0.0.0/31").reports
         assert {problem.key for problem in reports if problem.reason == "PodCIDRTooSmall"} == {name}
 
 
@@ -87,7 +87,7 @@ def test_an_object_that_cannot_be_read_is_told_of_by_one_when_all_is_known() -> 
     """Whoever lists Nodes last must not take itself for the only one, nor tell twice."""
     told = []
     for name in NAMES:
-        world = World(share=Share(name))
+        world = World(placement=Placement(name))
         world.tell(Listed("Pod", (), frozenset({"default/odd"})), Refused("Pod", "default/odd", "it has no name"))
         for each in NAMES:
             world.add_node(each)
@@ -102,11 +102,11 @@ def test_an_object_that_cannot_be_read_is_told_of_by_one_when_all_is_known() -> 
 
 @given(st.sets(st.text(max_size=20)), st.text(max_size=30))
 def test_of_any_nodes_one_tells_and_those_that_go_change_nothing_for_the_rest(nodes: set[str], key: str) -> None:
-    tellers = [node for node in nodes if Share(node).tells_of(key, nodes)]
+    tellers = [node for node in nodes if Placement(node).tells_of(key, nodes)]
     assert len(tellers) == min(1, len(nodes))
     for gone in nodes - set(tellers):
-        assert [node for node in nodes - {gone} if Share(node).tells_of(key, nodes - {gone})] == tellers
+        assert [node for node in nodes - {gone} if Placement(node).tells_of(key, nodes - {gone})] == tellers
 
 
 def test_a_controller_of_all_tells_of_everything() -> None:
-    assert Share().tells_of("default/web", ())
+    assert Placement().tells_of("default/web", ())

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Placement:
     """`node` is the only one that the controller programs; None: it programs all."""
 
     node: str | None = None
@@ -29,7 +29,7 @@ class Share:
         return max(nodes, key=lambda node: (_weight(node, key), node), default=None) == self.node
 
 
-EVERYTHING = Share()
+EVERYWHERE = Placement()
 
 
 def _weight(node: str, key: str) -> bytes:
