@@ -75,7 +75,7 @@ def pods(lab: Lab) -> list[Obj]:
     space: Obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
     agents = [_pod(f"weft-agent-{node.name}", "agent", node.name) for node in lab.config.node_configs()]
     controller = _pod("weft-controller-0", "controller", "node1")
-    controller["spec"]["containers"][0]["ports"] = [{"name": "health", "containerPort": health_port(lab)}]
+    controller["spec"]["containers"][0]["ports"] = [{"name": "ctrl-health", "containerPort": health_port(lab)}]
     return [space, *agents, controller]
 
 
