@@ -11,7 +11,7 @@ import hashlib
 import http.client
 import json
 import os
-import socket
+import selectors
 import ssl
 import struct
 import subprocess
@@ -201,62 +201,64 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Session:
-    """One execution over an upgraded connection."""
+    """One execution over an upgraded connection. By one thread: two may not read and write one TLS connection at a
+    time, with Python before 3.13."""
 
-    def __init__(self, connection: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, connection: ssl.SSLSocket, process: subprocess.Popen[bytes]) -> None:
         self._connection = connection
         self._process = process
-        self._lock = threading.Lock()
 
     def run(self) -> None:
-        process = self._process
-        assert process.stdout is not None
-        assert process.stderr is not None
-        outputs = [
-            threading.Thread(target=self._pump, args=(stream.fileno(), channel))
-            for stream, channel in ((process.stdout, _STDOUT), (process.stderr, _STDERR))
-        ]
-        reader = threading.Thread(target=self._read, daemon=True)
-        for each in (*outputs, reader):
-            each.start()
-        for each in outputs:
-            each.join()
-        code = process.wait()
+        with self._process as process, selectors.DefaultSelector() as selector:
+            self._pass_on(selector)
+            code = process.wait()
         status: Obj = {"status": "Success"}
         if code:
             cause = {"reason": "ExitCode", "message": str(code)}
             message = f"command terminated with non-zero exit code: exit status {code}"
             status = {"status": "Failure", "message": message, "details": {"causes": [cause]}}
-        with suppress(OSError):
-            self._send(_BINARY, bytes([_STATUS]) + json.dumps(status).encode())
-            self._send(_CLOSE, struct.pack("!H", 1000))
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        self._send(_BINARY, bytes([_STATUS]) + json.dumps(status).encode())
+        self._send(_CLOSE, struct.pack("!H", 1000))
 
-    def _pump(self, fd: int, channel: int) -> None:
-        while data := os.read(fd, 1 << 15):
-            with suppress(OSError):  # somebody who has hung up does not keep the process waiting
-                self._send(_BINARY, bytes([channel]) + data)
+    def _pass_on(self, selector: selectors.BaseSelector) -> None:
+        """Until the process has ended what it writes."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        channels = {self._process.stdout.fileno(): _STDOUT, self._process.stderr.fileno(): _STDERR}
+        for fd in (*channels, self._connection.fileno()):
+            selector.register(fd, selectors.EVENT_READ)
+        hears = True
+        while channels:
+            # What TLS has decrypted already shows on no socket.
+            waiting = hears and self._connection.pending() > 0
+            ready = {key.fd for key, _ in selector.select(0 if waiting else None)}
+            if hears and (waiting or self._connection.fileno() in ready) and not self._hear():
+                hears = False
+                selector.unregister(self._connection.fileno())
+            for fd in ready & channels.keys():
+                data = os.read(fd, 1 << 15)
+                if data:
+                    self._send(_BINARY, bytes([channels[fd]]) + data)
+                else:
+                    selector.unregister(fd)
+                    del channels[fd]
 
-    def _read(self) -> None:
-        """Hand on what the client writes; when it hangs up, the process has the end of its input."""
+    def _hear(self) -> bool:
+        """Hand on what the client writes. False when it hangs up: the process has the end of its input then."""
         assert self._process.stdin is not None
-        with suppress(OSError, ConnectionError):
-            while True:
-                opcode, data = self._frame()
-                if opcode == _CLOSE:
-                    break
-                if opcode == _PING:
-                    self._send(_PONG, data)
-                elif data[:1] == bytes([_CLOSING]):
-                    break
-                elif data[:1] == bytes([_STDIN]):
+        with suppress(OSError):
+            opcode, data = self._frame()
+            if opcode == _PING:
+                self._send(_PONG, data)
+                return True
+            if opcode != _CLOSE and data[:1] != bytes([_CLOSING]):
+                if data[:1] == bytes([_STDIN]):
                     self._process.stdin.write(data[1:])
                     self._process.stdin.flush()
+                return True
         with suppress(OSError):
             self._process.stdin.close()
+        return False
 
     def _frame(self) -> tuple[int, bytes]:
         first, second = self._take(2)
@@ -286,5 +288,5 @@ class _Session:
             head = struct.pack("!BBH", 0x80 | opcode, 126, size)
         else:
             head = struct.pack("!BBQ", 0x80 | opcode, 127, size)
-        with self._lock:
+        with suppress(OSError):  # somebody who has hung up does not keep the process waiting
             self._connection.sendall(head + data)

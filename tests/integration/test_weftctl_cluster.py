@@ -153,7 +153,7 @@ def test_a_bundle_has_the_pods_logs_too(lab: Lab, kubeconfig: str, tmp_path: Pat
         "flows.txt", "ovsdb.json", "nft.txt", "links.txt", "routes.txt", "agent/metrics.txt",
         "agent/cni-failures.json", "openflow-groups.txt", "appctl/dpctl-dump-flows.txt", "settings/agent.yaml",
         "versions.txt",
-    }  # fmt: skip
+    }, found.index["missing"]  # fmt: skip
     assert "weft_switches_connected 2.0" in found.text("controllers/weft-controller-0/health/metrics.txt")
     assert found.index["nodes"]["node1"] == {"answers": True, "silent": {}}
     # What the lab's API does not have is named, and nothing else is missing.
