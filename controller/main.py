@@ -36,6 +36,7 @@ from kube.changes import Disconnected, Listed
 from kube.client import ApiClient
 from kube.errors import KubeError
 from kube.events import About, Notice, event
+from kube.listwatch import Pace
 from kube.membership import Problem
 from kube.reflector import Reflector
 from kube.resources import NAMESPACES, NETWORK_POLICIES, NODES, PODS
@@ -46,6 +47,8 @@ from ovsdb.tls import use_tls
 log = logs.get("weft.controller")
 
 TICK_SECONDS = 1.0
+FEW = Pace(cap=5.0)
+"""For controllers of whole clusters, which are few: an API server that was away and is back is found soon."""
 UNUSABLE = 2
 """Exit code when what the settings name cannot be had."""
 
@@ -87,8 +90,10 @@ class Controller:
         self._metrics = Metrics()
         api = endpoint.chosen(chosen.api_server, chosen.kubeconfig)
         self._client = ApiClient(api)
+        pace = FEW if chosen.node_name is None else Pace()
         self._reflectors = [
-            Reflector(self._client, kind, self._kube) for kind in (NODES, NAMESPACES, PODS, NETWORK_POLICIES)
+            Reflector(self._client, kind, self._kube, pace=pace)
+            for kind in (NODES, NAMESPACES, PODS, NETWORK_POLICIES)
         ]
         self._nodes = NodeDatabases(chosen.bridge, self._queue.put)
         self._credentials = Credentials(chosen.tls) if chosen.tls else None

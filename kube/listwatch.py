@@ -8,6 +8,7 @@ each can be tested with bytes. Rules (Kubernetes API concepts, "Efficient detect
 - A watch that the server *refuses* (410 Expired above all) is not resumed: list again.
 - Whatever fails waits before the next try, longer each time and by a random share, so that a thousand agents
   do not come back to a restarted API server in the same instant.
+- A server that was away and now says that a version is too old is back: the waits begin anew.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _LINE = msgspec.json.Decoder(wire.WatchLine)
 _STATUS = msgspec.json.Decoder(wire.WireStatus)
 
 _BUSY = frozenset({429, 503})  # the server is busy, not wrong: resume, as a new list would load it more
+_EXPIRED = 410
 _DOUBLINGS_MAX = 16  # keeps 2**n a sensible number; the cap applies long before
 
 
@@ -94,6 +96,7 @@ class ListWatch:
         self._objects: list[Object] = []
         self._refused: set[str] = set()
         self._failures = 0
+        self._away = False
         self._wait = 0.0
         self._opened_at = 0.0
         self._heard = False
@@ -133,7 +136,7 @@ class ListWatch:
 
     def opened(self) -> list[Change]:
         """The server accepted the watch."""
-        self._opened_at, self._heard, self._watching = self._pace.clock(), False, True
+        self._opened_at, self._heard, self._watching, self._away = self._pace.clock(), False, True, False
         if self._link is _Link.UP:
             return []
         self._link = _Link.UP
@@ -169,6 +172,10 @@ class ListWatch:
     def failed(self, error: KubeError) -> list[Change]:
         """A request failed, or the watch broke off."""
         refused = isinstance(error, ApiError) and error.status not in _BUSY
+        if not isinstance(error, ApiError):
+            self._away = True
+        elif self._away and error.status == _EXPIRED:
+            self._away, self._failures = False, 0
         changes = self._relist(str(error)) if refused else self._retry(str(error))
         if isinstance(error, ApiError):
             self._wait = max(self._wait, min(error.retry_after, self._pace.cap))

@@ -21,6 +21,7 @@ from kube import endpoint
 from kube.changes import Change, Disconnected, Listed
 from kube.client import ApiClient, Where
 from kube.errors import KubeError
+from kube.listwatch import Pace
 from kube.objects import Pod
 from kube.reflector import Reflector
 from kube.resources import LEASES, NODES, PODS
@@ -53,6 +54,8 @@ log = logs.get("weft.agent")
 
 KEEP_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+LEASE_PACE = Pace(cap=5.0)
+"""A switch waits for its controller, so an API server that was away is asked sooner for the Lease, which is small."""
 
 
 class Agent:
@@ -79,7 +82,7 @@ class Agent:
         ]
         if lease:
             only = Where(f"metadata.name={lease.name}", lease.namespace)
-            self._reflectors.append(Reflector(self._client, LEASES, self._lease_changed, only))
+            self._reflectors.append(Reflector(self._client, LEASES, self._lease_changed, only, pace=LEASE_PACE))
         rundir = appctl.rundir_of(chosen.ovsdb)
         self._purger = Purger(rundir, self._purged)
         self._connections = Connections(rundir)

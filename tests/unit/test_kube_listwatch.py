@@ -253,6 +253,27 @@ class TestPace:
             waits.append(state.step().delay)
         assert waits == [1.0, 2.0, 4.0, 8.0]
 
+    def test_a_server_that_is_back_and_has_forgotten_the_version_is_listed_at_once(self, watching: ListWatch) -> None:
+        for _ in range(5):
+            watching.failed(Unreachable("refused"))
+        assert watching.step() == Watch("10", 8.0)
+        watching.failed(ApiError(410, "Expired", "too old resource version"))
+        assert watching.step() == ListPage("", 1.0)
+
+    def test_a_server_that_forgets_every_version_is_asked_less_and_less(self, watching: ListWatch) -> None:
+        waits = []
+        for _ in range(4):
+            watching.failed(ApiError(410, "Expired", "too old resource version"))
+            waits.append(watching.step().delay)
+            watching.page(page())
+            watching.opened()
+        assert waits == [1.0, 2.0, 4.0, 8.0]
+
+    def test_a_server_that_is_back_and_refuses_otherwise_is_not_hurried(self, watching: ListWatch) -> None:
+        watching.failed(Unreachable("refused"))
+        watching.failed(ApiError(403, "Forbidden", "no"))
+        assert watching.step() == ListPage("", 2.0)
+
     def test_a_quiet_watch_that_lived_is_forgiveness(self, state: ListWatch, clock: Clock) -> None:
         for _ in range(5):
             state.failed(Unreachable("refused"))
