@@ -115,7 +115,7 @@ class Core:
         if isinstance(event, kube.Listed):
             yield from self._start_all()
         if self.ready and not knew_all and self._placement.node is not None:
-            yield from self._reports.shared()
+            yield from map(c.Report, self._reports.standing(shared_only=True))
 
     def _tells(self, topic: str, key: str) -> bool:
         """Whether it is for this controller to tell of something. Of what others see as well, that is known when all
@@ -264,8 +264,9 @@ class Core:
             if self._watched.get(node) != remote:
                 self._watched[node] = remote
                 yield c.Watch(node, remote)
-        yield from self._part()
-        yield from self._claim_strangers()
+        by_datapath = self._by_datapath()
+        yield from self._part(by_datapath)
+        yield from self._claim_strangers(by_datapath)
         yield from self._reports.tell_all(NODE, self.cluster.problems)
 
     def _by_datapath(self) -> dict[int, str]:
@@ -292,17 +293,15 @@ class Core:
             self._peers[node].session = None
             self._peers[node].switch.gone()
 
-    def _part(self) -> Iterator[c.Command]:
+    def _part(self, by_datapath: Mapping[int, str]) -> Iterator[c.Command]:
         """Let go of switches whose node is gone, or says now that it has another datapath id."""
-        by_datapath = self._by_datapath()
         for node, peer in sorted(self._peers.items()):
             session = peer.session
             if session is not None and by_datapath.get(session.datapath_id) != node:
                 self._detach(session)
                 yield c.Refuse(session, f"datapath id {session.datapath_id:016x} is no longer that of node {node}")
 
-    def _claim_strangers(self) -> Iterator[c.Command]:
-        by_datapath = self._by_datapath()
+    def _claim_strangers(self, by_datapath: Mapping[int, str]) -> Iterator[c.Command]:
         for key, (session, _) in list(self._strangers.items()):
             node = by_datapath.get(session.datapath_id)
             if node is not None:

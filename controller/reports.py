@@ -32,17 +32,11 @@ class Reports:
     def known(self, topic: str, key: str) -> frozenset[Problem]:
         return self._standing.get((topic, key), frozenset())
 
-    def standing(self) -> Iterator[Problem]:
-        """All that stand and are told of here."""
+    def standing(self, *, shared_only: bool = False) -> Iterator[Problem]:
+        """All that stand and are told of here; with `shared_only`, those of topics that every controller sees."""
         for (topic, key), problems in sorted(self._standing.items()):
-            if self._tells(topic, key):
+            if self._tells(topic, key) and (is_shared(topic) or not shared_only):
                 yield from sorted(problems, key=_order)
-
-    def shared(self) -> Iterator[c.Command]:
-        """Report all that stand of the topics that every controller sees: it is known now who tells of them."""
-        for (topic, key), problems in sorted(self._standing.items()):
-            if is_shared(topic) and self._tells(topic, key):
-                yield from map(c.Report, sorted(problems, key=_order))
 
     def tell(self, topic: str, key: str, problems: Iterable[Problem]) -> Iterator[c.Command]:
         """Report those that are new; no problems: all is in order."""

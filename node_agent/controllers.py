@@ -16,7 +16,7 @@ from kube.lease import Lease, LeaseKey
 
 TAKEOVER_SECONDS = 60.0
 """Within these another controller is active when one is gone, or the API is back: 15 s until it may take the Lease, 2
-until it looks, and 30 at most between two tries to list what is in the cluster."""
+until it looks, and 5 at most between two tries to list what is in the cluster or, of an agent, to read the Lease."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,14 +151,11 @@ def _transport(bridge: _Bridge) -> Transport | None:
 
 
 def _refuse_while_served(places: Places) -> None:
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            sock.connect(str(places.cni_socket))
-        except OSError:
-            return
-    raise RemovalError(
-        f"weft-agent serves {places.cni_socket}, so Weft is still installed here: uninstall it first (helm uninstall)"
-    )
+    if _answers(places.cni_socket):
+        raise RemovalError(
+            f"weft-agent serves {places.cni_socket}, so Weft is still installed here: uninstall it first"
+            " (helm uninstall)"
+        )
 
 
 def _find_switch(places: Places) -> tuple[bool, Switch]:
