@@ -1,7 +1,9 @@
 # Everything sets itself up: `make demo` or `make test` on a fresh Debian 12, as root, is all it takes.
 # Set-up runs again only when pyproject.toml, this file or the relay's source change.
 
-PYTHON ?= python3
+# Debian's own, as in the images. Another that comes first in PATH may have been compiled without optimisation: such a
+# one took 2.8 times as long for plain Python (measured once where this was written).
+PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := build/stamps
@@ -9,7 +11,7 @@ STAMPS := build/stamps
 # Open vSwitch with its tools; nft for masquerading; a static C compiler for the CNI executable (libc6-dev) and its
 # sanitizers (from gcc). For the tests: the reference CNI plugins to compare with, what they look and ask with, and a
 # runtime that is not ours to run Weft under, with what is in its containers (busybox-static).
-PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps $(PYTHON)-venv gcc make libc6-dev \
+PACKAGES := openvswitch-switch nftables iproute2 iputils-ping procps python3-venv gcc make libc6-dev \
 	containernetworking-plugins curl ethtool openssl busybox-static
 # kubectl and containerd may be there from elsewhere; then Debian's are not wanted, and would replace another containerd.
 KUBECTL := $$(command -v kubectl >/dev/null || echo kubernetes-client)
