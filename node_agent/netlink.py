@@ -13,7 +13,7 @@ import errno
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -165,6 +165,12 @@ class SharedNetlink:
         if turn.error is not None:
             raise turn.error
         return changed_nothing(requests, turn.outcomes)
+
+    def alone(self, work: Callable[[], None]) -> None:
+        """Do what does not queue for the kernel's lock of all interfaces, but tries again and again until it is free:
+        while nobody's requests are carried out."""
+        with self._sending:
+            work()
 
     def close(self) -> None:
         self._netlink.close()

@@ -1,7 +1,8 @@
 """Links, addresses, routes and neighbours as values, and the rtnetlink requests that make and remove them.
 
 Pure: requests are bytes with a description; `netlink.Netlink` sends them, `rtnl_read` gives the same values back.
-Numbers are those of <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h> and <linux/neighbour.h>.
+Numbers are those of <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>, <linux/neighbour.h> and
+<linux/ipv6.h>.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ IFF_UP, IFF_LOOPBACK, IFF_NOARP, IFF_PROMISC = 0x1, 0x8, 0x80, 0x100
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO = 1, 3, 4, 18
 IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD = 26, 27, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6 = 2, 26
 IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_NONE = 8, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 6, 7, 15
@@ -47,7 +49,8 @@ _GONE = frozenset({errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL}
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface as the kernel reports it."""
+    """A network interface as the kernel reports it. ``ipv6``: the kernel has IPv6 and it is not off on the interface
+    (net/ipv6/conf/NAME/disable_ipv6)."""
 
     index: int
     name: str
@@ -57,6 +60,7 @@ class Link:
     arp: bool
     loopback: bool
     group: int
+    ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,14 @@ def _link(body: bytes) -> Link:
         arp=not flags & rtnl.IFF_NOARP,
         loopback=bool(flags & rtnl.IFF_LOOPBACK),
         group=_u32(found, rtnl.IFLA_GROUP),
+        ipv6=_has_ipv6(attributes(found.get(rtnl.IFLA_AF_SPEC, b""))),
     )
+
+
+def _has_ipv6(by_family: dict[int, bytes]) -> bool:
+    settings = attributes(by_family.get(rtnl.AF_INET6, b"")).get(rtnl.IFLA_INET6_CONF, b"")
+    at = rtnl.DEVCONF_DISABLE_IPV6 * rtnl.U32.size
+    return len(settings) > at and settings[at : at + rtnl.U32.size] == bytes(rtnl.U32.size)
 
 
 def _address(body: bytes) -> Address:

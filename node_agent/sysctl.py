@@ -7,6 +7,7 @@ container /proc/sys cannot be written, and the host's is mounted elsewhere (`use
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 _root = Path("/proc/sys")
@@ -54,9 +55,16 @@ def write(key: str, value: str) -> bool:
 
 
 def put(key: str, value: str) -> None:
-    """Set ``key`` to ``value`` without a look at it first: every look takes the kernel 0.1 ms."""
+    """Set ``key`` to ``value`` without a look at it first: every look takes the kernel 0.1 ms.
+
+    In three system calls: `Path.write_text` makes eight, and after each one a thread has to wait for its turn again.
+    """
     try:
-        (_root / key).write_text(value)
+        fd = os.open(_root / key, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
     except OSError as e:
         raise SysctlError(e.errno, f"cannot set sysctl {key} to {value}: {_cause(key, e)}") from e
 

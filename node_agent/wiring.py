@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from cni.requested import NO_LIMITS, Bandwidth
+from cni.requested import NO_LIMITS, Bandwidth, Limit
 from node_agent import departure, ethtool, rtnl, rtnl_read, shaping, sysctl
 from node_agent.netlink import Netlink, SharedNetlink
 from node_agent.netns import NetNs, run_in
@@ -62,18 +62,19 @@ def create(attachment: Attachment, netns: NetNs, shared: SharedNetlink | None = 
     name = attachment.host_ifname
     host = VethEnd(name, attachment.mtu, group=POD_GROUP)
     pod = VethEnd(attachment.ifname, attachment.mtu, mac=attachment.mac)
-    with Netlink() as netlink, ExitStack() as undo:
+    with nullcontext(shared) if shared else closing(SharedNetlink()) as session, ExitStack() as undo:
         try:
-            (shared or netlink).execute([rtnl.new_veth(host, pod, netns.fd)])
+            session.execute([rtnl.new_veth(host, pod, netns.fd)])
         except NetlinkError as e:
-            raise _explained(e, netlink, attachment, netns) from e
+            raise _explained(e, attachment, netns) from e
         undo.callback(delete, name)
         # The host's end is a bridge port: the node's own stack is to have no part in what comes out of it. Before the
         # pod's end is up there is no carrier, and so no IPv6 that would have to be taken off again.
         ipv6 = f"net/ipv6/conf/{name}/disable_ipv6"
         if _uses_ipv6(attachment) or sysctl.read(ipv6) is not None:  # None: the kernel has no IPv6
-            sysctl.put(ipv6, "1")
-        netlink.execute(_shaped(netlink, attachment))
+            session.alone(lambda: sysctl.put(ipv6, "1"))
+        if attachment.bandwidth.ingress:
+            _shape_received(name, attachment.bandwidth.ingress)
         return undo.pop_all().close
 
 
@@ -152,11 +153,12 @@ def requests(attachment: Attachment, link: Link) -> tuple[Request, ...]:
     return (rtnl.set_up("lo"), *quiet, *shaped, rtnl.set_up(name), *addresses, *routes, *neighbours)
 
 
-def _shaped(netlink: Netlink, attachment: Attachment) -> tuple[Request, ...]:
-    """What it takes to limit what the pod receives."""
-    name, ingress = attachment.host_ifname, attachment.bandwidth.ingress
-    link = rtnl_read.link(netlink, name) if ingress else None
-    return (shaping.shape(link.index, ingress, name),) if ingress and link else ()
+def _shape_received(name: str, limit: Limit) -> None:
+    """Limit what the pod receives, at the host's end."""
+    with Netlink() as netlink:
+        link = rtnl_read.link(netlink, name)
+        if link is not None:
+            netlink.execute([shaping.shape(link.index, limit, name)])
 
 
 def _rate(netlink: Netlink, link: Link) -> int:
@@ -175,7 +177,7 @@ def _configure_here(attachment: Attachment) -> frozenset[IPAddress]:
         if link is None:
             raise NetlinkError(f"configure {name}", errno.ENODEV, "it vanished from the pod's namespace")
         if _uses_ipv6(attachment):
-            _ipv6_sysctls(name)
+            _ipv6_sysctls(link)
         if attachment.userspace_datapath:
             ethtool.set_tx_checksum(name, enabled=False)
         idle = netlink.execute(requests(attachment, link))
@@ -202,10 +204,16 @@ def _pod_end_here(ifname: str) -> PodEnd:
         )
 
 
-def _ipv6_sysctls(ifname: str) -> None:
-    """Container runtimes turn IPv6 off in new namespaces; the network plugin turns it on for its interface."""
-    for key, value in (("disable_ipv6", "0"), ("accept_ra", "0")):
-        sysctl.put(f"net/ipv6/conf/{ifname}/{key}", value)
+def _ipv6_sysctls(link: Link) -> None:
+    """Container runtimes turn IPv6 off in new namespaces; the network plugin turns it on for its interface.
+
+    Only where it is off: a write of disable_ipv6 begins again and again until the kernel's lock of all interfaces is
+    free (restart_syscall in net/ipv6/addrconf.c), which keeps cores busy while many pods are wired.
+    """
+    settings = f"net/ipv6/conf/{link.name}"
+    if not link.ipv6:
+        sysctl.put(f"{settings}/disable_ipv6", "0")
+    sysctl.put(f"{settings}/accept_ra", "0")
 
 
 def default_route(gateway: IPAddress, link: Link) -> Request:
@@ -227,10 +235,11 @@ def _uses_ipv6(attachment: Attachment) -> bool:
     return any(ip.version == 6 for ip in attachment.addresses)
 
 
-def _explained(error: NetlinkError, netlink: Netlink, attachment: Attachment, netns: NetNs) -> Exception:
+def _explained(error: NetlinkError, attachment: Attachment, netns: NetNs) -> Exception:
     """EEXIST says that one of the two names is taken; find out which."""
     if error.errno != errno.EEXIST:
         return error
-    if rtnl_read.link(netlink, attachment.host_ifname) is not None:
-        return InterfaceExists(attachment.host_ifname, "the node's namespace")
+    with Netlink() as netlink:
+        if rtnl_read.link(netlink, attachment.host_ifname) is not None:
+            return InterfaceExists(attachment.host_ifname, "the node's namespace")
     return InterfaceExists(attachment.ifname, f"the pod's namespace {netns.path}")

@@ -32,7 +32,7 @@ _OURS = tuple(f"{_PROJECT / package}/" for package in ("node_agent", "ovsdb"))
 # What is asked of the API, of the switch and of a namespace, and told in a log: that leaves nothing.
 _NO_MATTER = tuple(f"{_PROJECT}/{part}" for part in ("kube/", "openflow/", "daemon/", "ovsdb/appctl.py"))
 # One step each, and not further inside: a request that stopped with their locks would stop all others.
-_SHARED = (OvsdbSession.submit.__code__, SharedNetlink.execute.__code__)
+_SHARED = (OvsdbSession.submit.__code__, SharedNetlink.execute.__code__, SharedNetlink.alone.__code__)
 _POLL_SECONDS = 0.05
 
 _of_thread = threading.local()

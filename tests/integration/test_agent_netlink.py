@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from netns_fixture import Namespace, namespaces
 
-from node_agent import rtnl
-from node_agent.netlink import SharedNetlink
+from node_agent import rtnl, rtnl_read
+from node_agent.netlink import Netlink, SharedNetlink
 from node_agent.nlmsg import NetlinkError
-from node_agent.rtnl import VethEnd
+from node_agent.rtnl import Link, VethEnd
 
 CROWD = 40
 
@@ -71,3 +72,41 @@ def test_several_requests_of_one_stay_together_and_say_what_was_so_already(
     with ThreadPoolExecutor(CROWD) as crowd:
         answers = list(crowd.map(lambda _: shared.execute(gone), range(CROWD)))
     assert answers == [tuple(gone)] * CROWD
+
+
+def test_what_is_done_alone_is_done_between_the_requests_of_others(node: Namespace, shared: SharedNetlink) -> None:
+    told: list[str] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        inside.set()
+        go_on.wait(10)
+        told.append("alone")
+
+    def ask() -> None:
+        shared.execute([rtnl.delete_link("none")])
+        told.append("request")
+
+    with ThreadPoolExecutor(2) as pool:
+        alone = pool.submit(shared.alone, work)
+        assert inside.wait(10)
+        asked = pool.submit(ask)
+        assert not wait([asked], timeout=0.2).done
+        go_on.set()
+        alone.result(10)
+        asked.result(10)
+    assert told == ["alone", "request"]
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_a_link_tells_whether_ipv6_is_off(node: Namespace, off: bool) -> None:
+    node.command("sysctl", "-q", "-w", f"net.ipv6.conf.default.disable_ipv6={int(off)}")
+    node.command("ip", "link", "add", "some0", "type", "veth", "peer", "some1")
+
+    def look() -> Link | None:
+        with Netlink() as netlink:
+            return rtnl_read.link(netlink, "some0")
+
+    found = node.run(look)
+    assert found is not None
+    assert found.ipv6 is not off
