@@ -31,8 +31,8 @@ def mounted(pki: Pki, tmp_path: Path) -> Certified:
 
 
 def test_what_a_certificate_says(pki: Pki) -> None:
+    contents = examine(pki.agent.files)  # which may have been issued for this
     now = time.time()
-    contents = examine(pki.agent.files)
     assert contents.names == {AGENT_NAME}
     assert contents.not_before <= now < contents.not_after < now + 3 * 86400
     assert contents.not_after <= contents.ca_not_after + 60
