@@ -9,7 +9,7 @@ import pytest
 from cluster.cluster import Cluster
 from cluster.images import PAGE
 from cluster.machine import wait
-from pods import Pod, closing, delete, deployment, pods_of, run
+from pods import Pod, await_rollout, closing, delete, deployment, pods_of, run
 from stream_fixture import stream
 from web import page
 
@@ -17,6 +17,10 @@ pytestmark = pytest.mark.timeout(600)
 
 AWAY = 120.0
 SECONDS = 90.0
+FOUND_AGAIN = 150
+"""Seconds until a Deployment is complete after the API was away. Kubernetes' own controllers and kube-proxy ask again
+after half a minute to a minute (client-go: 30 s, and up to as much again at random), and by then some find their
+rights not loaded yet and wait once more; without them no pod is made."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,8 @@ def test_the_api_server_away_for_two_minutes(weft: Cluster, open_pods: list[Pod]
             assert all(not one.reaches(closed) for closed in closed_pods)
             time.sleep(1.0)
     assert flowing.lost() == []
-    run(weft, deployment("after", 2))
+    weft.apply(deployment("after", 2))
+    await_rollout(weft, "after", FOUND_AGAIN)
     delete(weft, "after")
 
 
