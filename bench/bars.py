@@ -103,9 +103,9 @@ _CNI_ADD = (
     "and controller take turns on it. Of two cores, ovs-vswitchd keeps one: it configures itself anew when the "
     "link comes, for the port's row and when the link has a carrier, and each time looks at every port and reads "
     "all routes, which is also why a crowded node is slower. All others share the second core, and need 6 ms of "
-    "it, for the most part because nothing of theirs is in its caches: in a loop, the same Python takes less than "
-    "half of that. Where the transaction is sent from, whether the pod's end comes up before the flows or after, "
-    "and who is nicer to whom made no difference that could be measured."
+    "it, much of it because nothing of theirs is in its caches: what was also timed in a loop takes half there, "
+    "or less. Where the transaction is sent from, whether the pod's end comes up before the flows or after, and "
+    "what priority the processes have made no difference that could be measured."
 )
 _CNI_DEL = (
     "A DEL ends when the controller has confirmed that the switch has forgotten the pod's flows, and the row and the "
