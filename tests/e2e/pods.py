@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from cluster.cluster import Cluster
 from cluster.images import BUSYBOX
+from cluster.machine import wait
 from stream_fixture import End
 from web import page
 
+from lab import netns
+
 Obj = dict[str, Any]
 READY_SECONDS = 60
+_SERVICE_SECONDS = 60
 _SPREAD = "kubernetes.io/hostname"
 
 
@@ -97,6 +103,17 @@ def await_rollout(cluster: Cluster, deployment: str, seconds: int = READY_SECOND
     cluster.kubectl("rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s", seconds=seconds + 10)
 
 
+def await_service(cluster: Cluster, name: str) -> None:
+    """Returns when the service answers every node, in each family. Raises MachineError.
+
+    A deployment is complete as soon as its pods are ready. That they are the service's endpoints, each node's
+    kube-proxy programs later (it rests for a second after the change before), and until then it refuses connections.
+    """
+    ips = cluster.get("service", name)["spec"]["clusterIPs"]
+    for namespace, ip in product((netns.path_of(node.layout.namespace) for node in cluster.nodes), ips):
+        wait(partial(_answers, namespace, ip), f"service {name} answers at {ip} in {namespace}", _SERVICE_SECONDS)
+
+
 def delete(cluster: Cluster, *deployments: str) -> None:
     """Delete deployments and services of these names; returns when their pods are gone."""
     for name in deployments:
@@ -118,6 +135,14 @@ def on_each_node(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
     for pod in pods:
         found.setdefault(pod.node, []).append(pod)
     return found
+
+
+def _answers(namespace: Path, ip: str) -> bool:
+    try:
+        page(namespace, ip, seconds=1.0)
+    except (ConnectionRefusedError, TimeoutError):
+        return False
+    return True
 
 
 def _pod(found: Obj, pids: dict[str, dict[str, int]]) -> Pod:

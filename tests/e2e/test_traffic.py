@@ -13,7 +13,7 @@ from cluster.cluster import Cluster
 from cluster.images import BUSYBOX, PAGE
 from cluster.layout import API_SERVICE, gateway_addresses
 from cluster.machine import wait
-from pods import Pod, delete, deployment, on_each_node, pods_of, run, service
+from pods import Pod, await_service, delete, deployment, on_each_node, pods_of, run, service
 from traffic_fixture import DATAGRAM, Sender, answering
 from web import echo, echoing, page, serving
 
@@ -31,6 +31,7 @@ _PROBE = {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1}
 def web(weft: Cluster) -> Iterator[list[Pod]]:
     """Two pods on each node, kept alive by the kubelet's probes."""
     run(weft, deployment("web", 4, readinessProbe=_PROBE, livenessProbe=_PROBE, startupProbe=_PROBE), service("web"))
+    await_service(weft, "web")
     yield pods_of(weft, "web")
     delete(weft, "web")
 
