@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 
 from bench.metric import Metric, Samples
 from bench.plugin import Plugin, Pod
-from bench.reference import NAME, reference_plugin
-from bench.stage import pod_object, sandbox, stage
+from bench.reference import NAME, reference
+from bench.stage import stage
 from lab.names import Family
 
 LAB = "bench-cni-add"
 PODS = 100
 PAUSE_SECONDS = 0.05
 _WARM_UP = 3
-_PEER_NODE = "node90"  # no such node: only a name for namespaces that the lab's sweep will find
 
 
 @dataclass(slots=True)
@@ -61,11 +60,9 @@ def run(pods: int = PODS) -> Iterator[Metric]:
 
 def _sides(family: Family, pods: int, stack: ExitStack) -> list[_Side]:
     ours = stack.enter_context(stage(LAB, family=family))
-    peer = stack.enter_context(reference_plugin(f"weft-{LAB}-{_PEER_NODE}", family))
-    strangers = [pod_object(f"peer-{number}", _PEER_NODE) for number in range(pods)]
     return [
         _Side(ours.plugin(), ours.sandboxes(ours.pods(pods, "ours"), stack)),
-        _Side(peer, [sandbox(LAB, _PEER_NODE, pod, stack) for pod in strangers]),
+        _Side(*reference(LAB, family, pods, stack)),
     ]
 
 

@@ -1,23 +1,30 @@
-"""The peer of `cni-add`: the reference plugins `bridge` and `host-local` of the CNI project.
+"""The peer of `cni-add` and `cni-add-50`: the reference plugins `bridge` and `host-local` of the CNI project.
 
 As cheap as they can be set up: without masquerading, which would run iptables for every pod.
 """
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.plugin import Plugin
-from bench.stage import BenchError
+from bench.plugin import Plugin, Pod
+from bench.stage import BenchError, pod_object, sandbox
 from lab import netns
 from lab.names import Family
 
 NAME = "bridge+host-local"
 _BIN = Path("/usr/lib/cni")
+_NODE = "node90"  # no such node: only a name for namespaces that the lab's sweep will find
 _SUBNETS = {4: "10.88.0.0/16", 6: "fd00:88::/64"}
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+def reference(lab: str, family: Family, pods: int, stack: ExitStack) -> tuple[Plugin, list[Pod]]:
+    """The plugin beside a lab, and pods of its own. BenchError: containernetworking-plugins is not installed."""
+    plugin = stack.enter_context(reference_plugin(f"weft-{lab}-{_NODE}", family))
+    return plugin, [sandbox(lab, _NODE, pod_object(f"peer-{number}", _NODE), stack) for number in range(pods)]
 
 
 @contextmanager
