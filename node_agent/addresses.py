@@ -11,7 +11,7 @@ from ipaddress import ip_interface
 from cni.errors import CniError, ErrorCode
 from cni.fields import show
 from cni.netconf import Add
-from node_agent.ipam import Bounds, IPAddress, Pools, Unavailable, Wish, gateway_address
+from node_agent.ipam import Bounds, InUse, IPAddress, Pools, Unavailable, Wish, gateway_address
 from ovsdb.rows import AttachmentKey
 
 ANNOTATION = "weft.dev/ips"
@@ -81,12 +81,16 @@ def wish_of(command: Add) -> Wish:
 
 
 @contextmanager
-def granting(command: Add) -> Iterator[None]:
-    """Raises CniError 2 for what is asked for and not to be had, by the key that asks for it."""
+def granting(command: Add, owner: Callable[[IPAddress], str]) -> Iterator[None]:
+    """Raises CniError 2 for what is asked for and not to be had, by the key that asks for it; `owner` says who has an
+    address."""
+    key = f"{command.requested.ips_key}: " if command.requested.ips else ""
     try:
         yield
+    except InUse as e:
+        advice = "delete that pod, or ask for another address"
+        raise CniError(ErrorCode.UNSUPPORTED_FIELD, f"{key}{e}, {owner(e.ip)}; {advice}") from e
     except Unavailable as e:
-        key = f"{command.requested.ips_key}: " if command.requested.ips else ""
         raise CniError(ErrorCode.UNSUPPORTED_FIELD, f"{key}{e}") from e
 
 

@@ -261,8 +261,15 @@ class Attacher:
         told = command.requested.annotations
         asking = with_annotation(command, self._around.annotations(command.attachment.args) if told is None else told)
         check_gateways(asking, pools)
-        with granting(asking), self._addresses.hold(key, pools, wish_of(asking)) as given:
+        with granting(asking, self._owner), self._addresses.hold(key, pools, wish_of(asking)) as given:
             yield given
+
+    def _owner(self, ip: IPAddress) -> str:
+        """Who has an address, for an error."""
+        port = next((port for port in self._ledger().values() if ip in port.ips), None)
+        if port is None:
+            return "which is being attached"
+        return f"{port.namespace}/{port.pod} (container {port.key.container})"
 
     @contextmanager
     def _turn(self, key: AttachmentKey) -> Iterator[None]:

@@ -40,6 +40,14 @@ class Unavailable(ValueError):  # noqa: N818 - named as what went wrong
     """A requested address cannot be given; the message names it and says why."""
 
 
+class InUse(Unavailable):
+    """The requested address `ip` is another pod's."""
+
+    def __init__(self, ip: IPAddress) -> None:
+        super().__init__(f"requested address {ip} is in use by another pod on this node")
+        self.ip = ip
+
+
 Range = tuple[IPAddress, IPAddress]
 """The first and the last address of it."""
 
@@ -114,8 +122,8 @@ class Pools:
         """One free address of each family, in the order of the CIDRs: the requested one, or the next after ``last``.
 
         ``last`` is the result of the allocation before (or of start). Raises Exhausted, or Unavailable for a
-        requested address that is outside, reserved or in use, and for bounds that have no address in a CIDR. Takes as
-        many steps as there are addresses in use in a row, whatever the size of the CIDR.
+        requested address that is outside, reserved or in use (InUse), and for bounds that have no address in a CIDR.
+        Takes as many steps as there are addresses in use in a row, whatever the size of the CIDR.
         """
         self._check_requested(wish.ips)
         return tuple(_from(cidr, used, last, wish) for cidr in self.cidrs)
@@ -124,7 +132,10 @@ class Pools:
         for ip in requested:
             cidr = next((cidr for cidr in self.cidrs if ip in cidr), None)
             if cidr is None:
-                raise Unavailable(f"requested address {ip} is not in {', '.join(map(str, self.cidrs))}")
+                raise Unavailable(
+                    f"requested address {ip} is not in {', '.join(map(str, self.cidrs))}, which this node has;"
+                    " bind the pod to the node that has the address, or ask for another"
+                )
             if sum(other in cidr for other in requested) > 1:
                 raise Unavailable(f"more than one address requested in {cidr}: {', '.join(map(str, requested))}")
 
@@ -184,7 +195,7 @@ def _checked(cidr: IPNetwork, used: Set[IPAddress], wanted: IPAddress, wish: Wis
         if _holds(_spans(cidr, bounds), offset):
             raise Unavailable(f"requested address {wanted} is in {bounds.name}, which is for that namespace alone")
     if wanted in used:
-        raise Unavailable(f"requested address {wanted} is in use by another pod on this node")
+        raise InUse(wanted)
     return wanted
 
 

@@ -148,9 +148,16 @@ class Node:
             for box in reversed(self.boxes):
                 self._undo.callback(box.delete)
 
-    def box(self, name: str, version: str = "1.1.0", namespace: str = "default", **changes: Any) -> Box:
+    def box(
+        self,
+        name: str,
+        version: str = "1.1.0",
+        namespace: str = "default",
+        annotations: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> Box:
         """A container of a new pod, in a new network namespace. `changes` are the attachment's."""
-        meta = self.know(f"{name}-{next(_numbers)}", namespace)["metadata"]
+        meta = self.know(f"{name}-{next(_numbers)}", namespace, annotations)["metadata"]
         space = names.pod_namespace(self.lab.config.name, self.name, f"test/{meta['name']}")
         path = netns.create(space)
         self._undo.callback(netns.remove, space)
@@ -181,9 +188,11 @@ class Node:
         assert done.stderr == b""
         return Answer(done.returncode, done.stdout)
 
-    def know(self, pod_name: str, namespace: str = "default") -> Obj:
+    def know(self, pod_name: str, namespace: str = "default", annotations: Mapping[str, str] | None = None) -> Obj:
         """Tell the API of a pod on this node; it is stored with a uid."""
-        (stored,) = self.lab.apply([pod(pod_name, self.name, namespace)])
+        made = pod(pod_name, self.name, namespace)
+        made["metadata"]["annotations"] = dict(annotations or {})
+        (stored,) = self.lab.apply([made])
         return stored
 
     def rows(self) -> tuple[tuple[str, str], ...]:

@@ -22,13 +22,8 @@ def node() -> Iterator[Node]:
 
 
 def annotated(node: Node, text: str, name: str = "fixed") -> Box:
-    """A container of a pod with the annotation."""
-    box = node.box(name)
-    args = box.attachment.args
-    path = f"/api/v1/namespaces/{args['K8S_POD_NAMESPACE']}/pods/{args['K8S_POD_NAME']}"
-    patch = {"metadata": {"annotations": {ANNOTATION: text}}}
-    node.lab.api.request("PATCH", path, patch, "application/merge-patch+json")
-    return box
+    """A container of a pod that was made with the annotation."""
+    return node.box(name, annotations={ANNOTATION: text})
 
 
 def pooled(node: Node, namespace: str) -> Box:

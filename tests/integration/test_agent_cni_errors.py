@@ -73,7 +73,11 @@ def test_c44_a_mac_that_is_the_nodes_own(node: Node, mac: str) -> None:
 @pytest.mark.parametrize(
     ("ip", "why"),
     [
-        ("192.0.2.7/24", "is not in 10.244.1.0/24, fd57:244:0:1::/64"),
+        (
+            "192.0.2.7/24",
+            "is not in 10.244.1.0/24, fd57:244:0:1::/64, which this node has; bind the pod to the node that has the"
+            " address, or ask for another",
+        ),
         ("10.244.1.1", "is reserved in 10.244.1.0/24"),
         ("10.244.1.0/24", "is reserved in 10.244.1.0/24"),
         ("10.244.1.255", "is reserved in 10.244.1.0/24"),
@@ -95,7 +99,12 @@ def test_c44_an_address_that_another_pod_has(node: Node) -> None:
     finally:
         first.delete()
     assert refused.code == ErrorCode.UNSUPPORTED_FIELD
-    assert f"runtimeConfig.ips: requested address {v4} is in use" in refused.msg
+    held = first.attachment
+    owner = f"default/{held.args['K8S_POD_NAME']} (container {held.container})"
+    assert refused.msg == (
+        f"runtimeConfig.ips: requested address {v4} is in use by another pod on this node, {owner};"
+        " delete that pod, or ask for another address"
+    )
 
 
 def test_c44_requests_in_cni_args_are_refused_by_their_name(node: Node) -> None:
