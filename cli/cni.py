@@ -70,7 +70,7 @@ def _title(told: Sequence[Told]) -> str:
     what = "CNI requests" if served else "no CNI requests"
     if len(told) == 1:
         return f"{what} on {newest.node} since {_clock(newest.since)} UTC, when its agent started"
-    return f"{what} on {len(told)} nodes since their agents started, the last at {_clock(newest.since)} UTC"
+    return f"{what} on {len(told)} nodes since their agents started, the last agent at {_clock(newest.since)} UTC"
 
 
 def _latency_columns() -> Sequence[Column]:

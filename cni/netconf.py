@@ -244,6 +244,7 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
     version = _version(obj, verb)
     _refuse_ipam(obj)
     _refuse_unmasked(obj)
+    _refuse_foreign(obj)
     return NetConf(
         cni_version=version,
         name=name,
@@ -299,6 +300,23 @@ def _refuse_unmasked(obj: Mapping[str, Any]) -> None:
             ErrorCode.UNSUPPORTED_FIELD,
             "network configuration: ipMasq=false: remove it, what pods send out of the cluster is masqueraded",
         )
+
+
+_LIMITS = "declare the capability bandwidth in its place; a runtime then asks for each pod's limits"
+_FOREIGN = {
+    "mtu": "remove it; the MTU of pods is the agent's setting mtu",
+    **dict.fromkeys(("ingressrate", "ingressburst", "egressrate", "egressburst"), _LIMITS),
+}
+"""Keys that other plugins take for what Weft does by other means, and what to do about them."""
+
+
+def _refuse_foreign(obj: Mapping[str, Any]) -> None:
+    for key, value in obj.items():
+        if value and key.lower() in _FOREIGN:
+            raise CniError(
+                ErrorCode.UNSUPPORTED_FIELD,
+                f"network configuration: {key}={show(value)}: {_FOREIGN[key.lower()]}",
+            )
 
 
 def _prev_result(obj: Mapping[str, Any], version: str, verb: str) -> Result | None:

@@ -51,8 +51,10 @@ def parse_asked(runtime: Mapping[str, Any]) -> AskedRanges:
 
 
 def parse_pools(conf: Mapping[str, Any]) -> Pools:
-    """`addressPools` of a configuration. Errors: CniError 7, naming namespace and value."""
-    texts = field(conf, _POOLS, dict[str, list[str]], {})
+    """`addressPools` of a configuration, in any letter case. Errors: CniError 7, naming namespace and value."""
+    by_namespace = field({_POOLS: fold(conf).get(_POOLS.lower())}, _POOLS, dict[str, Any], {})
+    where = f"{_POOLS}."
+    texts = {name: field(by_namespace, name, list[str], [], where=where) for name in by_namespace}
     pools = {name: tuple(_pool_range(name, text) for text in ranges) for name, ranges in texts.items()}
     _refuse_overlaps(pools)
     return pools

@@ -101,6 +101,7 @@ def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:
     return field(args, "cni", dict[str, Any], {}, where="args.")
 
 
+_DNS = ("servers", "searches", "options")
 _OTHERS = {
     "portmappings": "chain the portmap plugin behind Weft, and declare the capability there",
     "aliases": "remove the capability, Weft gives pods no names",
@@ -141,8 +142,14 @@ def _annotations(runtime: Mapping[str, Any]) -> Mapping[str, str] | None:
 
 def parse_bandwidth(runtime: Mapping[str, Any]) -> Bandwidth:
     """`runtimeConfig.bandwidth`. A runtime makes it of the annotations kubernetes.io/ingress-bandwidth and
-    egress-bandwidth. Errors: CniError 7."""
+    egress-bandwidth. Errors: CniError 2 or 7."""
     asked = fold(field(fold(runtime), "bandwidth", dict[str, Any], {}, where="runtimeConfig."))
+    for key in ("shapedSubnets", "unshapedSubnets"):
+        if value := asked.get(key.lower()):
+            raise CniError(
+                ErrorCode.UNSUPPORTED_FIELD,
+                f"runtimeConfig.bandwidth.{key}={show(value)}: remove it, Weft shapes all of a pod's packets",
+            )
     return Bandwidth(_limit(asked, "ingress"), _limit(asked, "egress"))
 
 
@@ -173,9 +180,9 @@ def _dns(conf: Mapping[str, Any], runtime: Mapping[str, Any]) -> Dns:
     asked, where = fold(field(runtime, "dns", dict[str, Any], {}, where="runtimeConfig.")), "runtimeConfig.dns."
     if not asked:
         return parse_dns(conf)
-    servers, searches, options = (
-        field(asked, key, tuple[str, ...], (), where=where) for key in ("servers", "searches", "options")
-    )
+    for key in asked.keys() - set(_DNS):
+        raise invalid(where + key, asked[key], f"expected one of {', '.join(_DNS)}")
+    servers, searches, options = (field(asked, key, tuple[str, ...], (), where=where) for key in _DNS)
     return Dns(servers, "", searches, options)
 
 
@@ -190,7 +197,7 @@ def _ips(source: Mapping[str, Any], where: str) -> tuple[IPv4Interface | IPv6Int
     try:
         ips = tuple(ip_interface(text) for text in texts)
     except ValueError as e:
-        raise invalid(where + "ips", texts, str(e)) from e
+        raise invalid(where + "ips", texts, f"expected IP addresses: {e}") from e
     if len({ip.version for ip in ips}) < len(ips):
         raise invalid(where + "ips", texts, "a pod has one address of each family")
     return ips

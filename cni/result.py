@@ -84,6 +84,16 @@ class Result:
     routes: tuple[Route, ...] = ()
     dns: Dns = NO_DNS
 
+    def addresses_of(self, ifname: str) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        """What an interface of the container has; nothing in versions that tell no interfaces."""
+        return tuple(
+            ip.address
+            for ip in self.ips
+            if ip.interface is not None
+            and (interface := self.interfaces[ip.interface]).name == ifname
+            and interface.sandbox
+        )
+
     def behind(self, earlier: "Result | None", dns: Dns) -> "Result":
         """What a plugin tells that added this to what plugins before it in the chain have told (SPEC, "Chained
         plugins"). `dns` was given in its own configuration; without it, the earlier one stays."""

@@ -68,7 +68,7 @@ def _logs_to_nowhere() -> Iterator[None]:
 
 def _verbs(loop: OvsdbLoop, metrics: Metrics) -> Verbs:
     switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
-    around = Surroundings(_no_network, lambda _: None, lambda _: (), lambda _: False, lambda _: {})
+    around = Surroundings(_no_network, lambda _: None, lambda _: (), lambda _: False, lambda _: {}, lambda _: "")
     return Verbs(Attacher(switch, around, seed=1), lambda: ["this node takes no pods"], lambda: (), metrics)
 
 

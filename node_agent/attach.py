@@ -52,13 +52,15 @@ class NodeNetwork:
 class Surroundings:
     """What the rest of the agent knows and does. `network` is what pods get; `claim` is told which addresses a pod is
     given, before it has them; `missing_flows` says which of a port's flows are not in the switch, `has_flows` whether
-    any of them is; `annotations` are a Pod's, and raise CniError when they are not known."""
+    any of them is; `annotations` are a Pod's, and raise CniError when they are not known; `doubt` says why the
+    controller will not know such a Pod, "" if nothing speaks against it."""
 
     network: Callable[[], NodeNetwork]
     claim: Callable[[Sequence[IPAddress]], None]
     missing_flows: Callable[[PodPort], Sequence[str]]
     has_flows: Callable[[PodPort], bool]
     annotations: Callable[[PodArgs], Mapping[str, str]]
+    doubt: Callable[[PodArgs], str]
 
 
 Measure = Callable[[str], None]
@@ -120,9 +122,16 @@ class Attacher:
         measure("configure")
         committed.result(COMMIT_SECONDS)
         measure("commit")
-        self._switch.wait_programmed(port.name, port.key.container, PROGRAM_SECONDS)
+        self._wait_programmed(port)
         measure("program")
         return defaults
+
+    def _wait_programmed(self, port: PodPort) -> None:
+        try:
+            self._switch.wait_programmed(port.name, port.key.container, PROGRAM_SECONDS)
+        except NotInTime as e:
+            doubt = self._around.doubt(PodArgs(port.namespace, port.pod, port.uid))
+            raise NotInTime(f"{e}; {doubt}" if doubt else str(e)) from e
 
     def delete(self, command: Del, measure: Measure = _unmeasured) -> None:
         """CNI DEL: succeeds when nothing of the attachment is left, also if nothing was. Raises CniError; for the
@@ -156,8 +165,7 @@ class Attacher:
         with _open(command) as netns:
             found = wiring.pod_end(port.key.ifname, netns)
         wanted = _attachment(port, self._around.network(), command.bandwidth)
-        told = command.conf.prev_result
-        problems += inspection.pod_end_problems(wanted, found, told.routes if told is not None else ())
+        problems += inspection.pod_end_problems(wanted, found, command.conf.prev_result or Result())
         problems += inspection.limit_problems(command.bandwidth, wiring.received_rate(port.name), found.rate)
         if not problems:
             problems += (f"the switch has no flow {flow}" for flow in self._around.missing_flows(port))
@@ -258,11 +266,19 @@ class Attacher:
     @contextmanager
     def _hold(self, key: AttachmentKey, command: Add, pools: Pools) -> Iterator[tuple[IPAddress, ...]]:
         """Addresses as the ADD asks for them."""
-        told = command.requested.annotations
-        asking = with_annotation(command, self._around.annotations(command.attachment.args) if told is None else told)
+        asking = command if self._is_further(key) else with_annotation(command, self._annotations(command))
         check_gateways(asking, pools)
         with granting(asking, self._owner), self._addresses.hold(key, pools, wish_of(asking)) as given:
             yield given
+
+    def _is_further(self, key: AttachmentKey) -> bool:
+        """Whether the container is attached already, under another key. The annotation's addresses are the first
+        attachment's."""
+        return any(port.key.container == key.container and port.key != key for port in self._ledger().values())
+
+    def _annotations(self, command: Add) -> Mapping[str, str]:
+        told = command.requested.annotations
+        return self._around.annotations(command.attachment.args) if told is None else told
 
     def _owner(self, ip: IPAddress) -> str:
         """Who has an address, for an error."""

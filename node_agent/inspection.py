@@ -4,11 +4,11 @@ What other plugins of the chain may have changed is left to them: the MTU, route
 Weft's routes are in.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from cni.requested import Bandwidth
-from cni.result import Route
+from cni.result import Result
 from node_agent.wiring import Attachment, PodEnd
 from openflow import management
 from openflow.codec import Encoded
@@ -23,8 +23,8 @@ FLOWS_SECONDS, GLANCE_SECONDS = 5.0, 1.0
 _UNKNOWN = IdentityId(0)  # identities are in what flows do, not in what they match
 
 
-def pod_end_problems(wanted: Attachment, found: PodEnd, routes: Iterable[Route]) -> Iterator[str]:
-    """What is wrong inside the pod's namespace; `routes` are those that ADD has told."""
+def pod_end_problems(wanted: Attachment, found: PodEnd, told: Result) -> Iterator[str]:
+    """What is wrong inside the pod's namespace; `told` is what ADD has answered."""
     name, link = wanted.ifname, found.link
     if link is None:
         yield f"the pod has no interface {name}"
@@ -36,10 +36,14 @@ def pod_end_problems(wanted: Attachment, found: PodEnd, routes: Iterable[Route])
     for address in wanted.addresses:
         if address not in found.addresses:
             yield f"the pod's interface {name} has no address {address}"
+    there = {each.ip for each in (*found.addresses, *wanted.addresses)}
+    for address in told.addresses_of(name):
+        if address.ip not in there:
+            yield f"the pod's interface {name} has no address {address.ip}, which prevResult gives it"
     hops = {route.destination for route in found.routes if route.gateway is None}
     defaults = {route.gateway for route in found.routes if route.destination.prefixlen == 0}
     # A second interface has none while the first has one, and is told none.
-    promised = {route.gw for route in routes if route.dst.prefixlen == 0}
+    promised = {route.gw for route in told.routes if route.dst.prefixlen == 0}
     macs = {each.ip: each.mac for each in found.neighbours}
     for gateway in wanted.gateways:
         if not any(gateway in network for network in hops):
@@ -47,18 +51,16 @@ def pod_end_problems(wanted: Attachment, found: PodEnd, routes: Iterable[Route])
         if gateway in promised and gateway.version not in found.defaults and gateway not in defaults:
             yield f"the pod has no default route by {gateway} on {name}"
         if macs.get(gateway) != wanted.router_mac:
-            yield (
-                f"the pod's permanent neighbour {gateway} on {name} is {macs.get(gateway, 'missing')}, not"
-                f" {wanted.router_mac}"
-            )
+            now = macs.get(gateway, "missing")
+            yield f"the pod's permanent neighbour {gateway} on {name} is {now}; it should be {wanted.router_mac}"
 
 
 def limit_problems(wanted: Bandwidth, received: int, sent: int) -> Iterator[str]:
     """What is wrong with the limits, of which `received` and `sent` are in force, in bits per second."""
     for limit, rate, what_it_does in ((wanted.ingress, received, "receives"), (wanted.egress, sent, "sends")):
         if limit is not None and rate // 8 != limit.rate // 8:
-            now = f"{rate} bit/s" if rate else "nothing"
-            yield f"what the pod {what_it_does} is limited to {now}, not to {limit.rate} bit/s"
+            now = f"is limited to {rate} bit/s" if rate else "is not limited"
+            yield f"what the pod {what_it_does} {now}; it should be limited to {limit.rate} bit/s"
 
 
 def port_problems(port: PodPort) -> Iterator[str]:

@@ -163,7 +163,8 @@ def _bounded(cidr: IPNetwork, within: Iterable[Bounds]) -> Spans:
         if any(each[0].version == cidr.version for each in bounds.ranges):
             found = spans.both(found, _spans(cidr, bounds))
             if not found:
-                raise Unavailable(f"{bounds.name} has no address in this node's podCIDR {cidr}")
+                ranges = ", ".join(" to ".join(map(str, each)) for each in bounds.ranges)
+                raise Unavailable(f"{bounds.name} ({ranges}) has no address in this node's podCIDR {cidr}")
     return found
 
 
@@ -188,7 +189,7 @@ def _offset(cidr: IPNetwork, ip: IPAddress) -> int:
 def _checked(cidr: IPNetwork, used: Set[IPAddress], wanted: IPAddress, wish: Wish) -> IPAddress:
     offset = int(wanted) - int(cidr.network_address)
     if wanted in never_given(cidr):
-        raise Unavailable(f"requested address {wanted} is reserved in {cidr}")
+        raise Unavailable(f"requested address {wanted} is reserved in {cidr}; ask for another")
     if not _holds(_bounded(cidr, wish.within), offset):
         raise Unavailable(f"requested address {wanted} is not in {_names(wish.within)}")
     for bounds in wish.apart:

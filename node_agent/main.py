@@ -74,7 +74,7 @@ class Agent:
             controller_seconds=TAKEOVER_SECONDS if lease else CONTROLLER_SECONDS,
         )  # fmt: skip
         self._client = ApiClient(endpoint.chosen(chosen.api_server, chosen.kubeconfig))
-        pods = PodBook(self._client)
+        pods = PodBook(self._client, chosen.node_name)
         own_pods = Where(f"spec.nodeName={chosen.node_name}")
         self._reflectors = [
             Reflector(self._client, NODES, self._nodes_changed),
@@ -96,6 +96,7 @@ class Agent:
             missing_flows=partial(inspection.missing_flows, socket=switch),
             has_flows=partial(inspection.has_flows, socket=switch),
             annotations=pods.annotations,
+            doubt=pods.doubt,
         )
         attacher = Attacher(self._bridge, around, seed)
         failures = Failures(chosen.node_name, self._metrics.failures)

@@ -15,8 +15,9 @@ class PodBook:
     """Follows the Pods of a node, and asks the API for one that it has not heard of: a runtime may be faster than the
     watch."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, node: str) -> None:
         self._client = client
+        self._node = node
         self._known: dict[str, Pod] = {}
 
     def apply(self, change: Change) -> None:
@@ -35,6 +36,24 @@ class PodBook:
         if known is None or not known.goes_by(args.uid):
             known = self._ask(args)
         return known.meta.annotations if known is not None and known.goes_by(args.uid) else {}
+
+    def doubt(self, args: PodArgs) -> str:
+        """Why no Pod of this node is the one that a runtime speaks of; "" when one is, or the API cannot be asked."""
+        name = f"{args.namespace}/{args.pod}"
+        known = self._known.get(name)
+        try:
+            pod = known if known is not None and known.goes_by(args.uid) else self._ask(args)
+        except CniError:
+            return ""
+        if pod is None:
+            return f"the API has no Pod {name}"
+        if not pod.goes_by(args.uid):
+            return f"K8S_POD_UID={args.uid} is not that of Pod {name}, which is {pod.meta.uid}: it was made anew"
+        if pod.node_name != self._node:
+            return (
+                f"Pod {name} is bound to {f'node {pod.node_name}' if pod.node_name else 'no node'}, not to this one"
+            )
+        return ""
 
     def _ask(self, args: PodArgs) -> Pod | None:
         try:

@@ -84,6 +84,9 @@ def up(
 
     Whatever a lab of this name has left behind is removed first; one that runs is not touched.
 
+    The nodes attach pods as kubelet and container runtime do, but make no requests of a pod's hostPort or of its
+    bandwidth annotations, and read their CNI list once, when they start.
+
     With --kubeconfig the lab's nodes become Nodes of a cluster that is there already, until `lab down`. Which pods
     they run is then that cluster's business: its scheduler binds them, and where it has none a pod must say its
     nodeName. The Nodes have the taint lab.weft.dev/name=NAME:NoSchedule, so that the cluster's own pods stay away;

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 from agent_fixture import Box, Node, agent_lab
+from chain_fixture import second
 
 from cni.errors import ErrorCode
 from lab.bringup import DAEMON
@@ -50,6 +51,20 @@ def test_a_pod_has_the_addresses_that_its_annotation_names(node: Node) -> None:
     assert f"annotation {ANNOTATION}" in taken.msg
     assert f"requested address {v4} is in use by another pod" in taken.msg
     box.delete()
+
+
+def test_an_annotation_is_for_the_first_attachment(node: Node) -> None:
+    """The others of the container get whatever is free; those of another container of the pod do not."""
+    v4, v6 = node.spare_addresses()
+    first = annotated(node, f"{v4},{v6}")
+    further = second(first)
+    assert given(first) == [v4, v6]
+    assert not {v4, v6} & set(given(further))
+    further.check()
+    taken = first.having(container="another").refused()
+    assert f"requested address {v4} is in use by another pod on this node, default/" in taken.msg
+    first.delete()
+    further.delete()
 
 
 def test_an_annotation_of_one_family_leaves_the_other_to_weft(node: Node) -> None:
@@ -131,7 +146,11 @@ def test_c44_c45_addresses_come_out_of_the_ranges_asked_for(node: Node) -> None:
 @pytest.mark.parametrize(
     ("asked", "code", "why"),
     [
-        ({"subnet": "10.9.0.0/24"}, 2, "runtimeConfig.ipRanges has no address in this node's podCIDR 10.244.1.0/24"),
+        (
+            {"subnet": "10.9.0.0/24"},
+            2,
+            "(10.9.0.0 to 10.9.0.255) has no address in this node's podCIDR 10.244.1.0/24",
+        ),
         ({"subnet": "10.244.1.0/24", "gateway": "10.244.1.7"}, 2, "gateway 10.244.1.7: a pod's gateway is the node"),
         ({"subnet": "10.244.1.0/33"}, 7, "10.244.1.0/33"),
     ],

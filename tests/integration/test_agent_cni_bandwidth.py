@@ -124,14 +124,14 @@ def test_c30_check_misses_a_limit_that_is_gone_or_another(node: Node) -> None:
     )
     changed = box.refused("check")
     assert changed.code == ErrorCode.CHECK_FAILED
-    assert "what the pod sends is limited to 1000000 bit/s, not to 24000000 bit/s" in changed.msg
+    assert "what the pod sends is limited to 1000000 bit/s; it should be limited to 24000000 bit/s" in changed.msg
     box.delete()
     box.add()
     netns.run_in(
         node.namespace, lambda: subprocess.run(["tc", "qdisc", "del", "dev", box.port(), "root"], check=True)
     )
     gone = box.refused("check")
-    assert "what the pod receives is limited to nothing, not to 40000000 bit/s" in gone.msg
+    assert "what the pod receives is not limited; it should be limited to 40000000 bit/s" in gone.msg
     box.delete()
 
 

@@ -78,10 +78,10 @@ def test_c44_a_mac_that_is_the_nodes_own(node: Node, mac: str) -> None:
             "is not in 10.244.1.0/24, fd57:244:0:1::/64, which this node has; bind the pod to the node that has the"
             " address, or ask for another",
         ),
-        ("10.244.1.1", "is reserved in 10.244.1.0/24"),
-        ("10.244.1.0/24", "is reserved in 10.244.1.0/24"),
-        ("10.244.1.255", "is reserved in 10.244.1.0/24"),
-        ("fd57:244:0:1::1/64", "is reserved in fd57:244:0:1::/64"),
+        ("10.244.1.1", "is reserved in 10.244.1.0/24; ask for another"),
+        ("10.244.1.0/24", "is reserved in 10.244.1.0/24; ask for another"),
+        ("10.244.1.255", "is reserved in 10.244.1.0/24; ask for another"),
+        ("fd57:244:0:1::1/64", "is reserved in fd57:244:0:1::/64; ask for another"),
     ],
 )
 def test_c44_an_address_that_pods_do_not_get(node: Node, ip: str, why: str) -> None:

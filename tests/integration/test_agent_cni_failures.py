@@ -63,6 +63,32 @@ def begun(node: Node, devices: int = 1) -> None:
     until(lambda: len(node.devices()) >= devices, f"{devices} ADDs on {node.name} have begun")
 
 
+def test_c23_an_add_for_a_pod_that_is_not_this_nodes_says_so(
+    nodes: dict[str, Node], threads: ThreadPoolExecutor
+) -> None:
+    """A Pod that the API does not have, one of another node, and one that was made anew since the runtime heard."""
+    here, there = (nodes[name] for name in NODES[:2])
+    known, foreign = here.box("known"), there.box("foreign")
+    args = known.attachment.args
+    of_foreign = {**args, "K8S_POD_NAME": foreign.attachment.args["K8S_POD_NAME"], "K8S_POD_UID": ""}
+    wrong = {
+        "the API has no Pod default/nobody": {**args, "K8S_POD_NAME": "nobody", "K8S_POD_UID": ""},
+        f"is bound to node {there.name}, not to this one": of_foreign,
+        "K8S_POD_UID=older is not that of Pod default/": {**args, "K8S_POD_UID": "older"},
+    }
+    boxes = {
+        why: here.box("wrong").having(container=f"wrong-{number}", args=told)
+        for number, (why, told) in enumerate(wrong.items())
+    }
+    calls = {why: threads.submit(box.add) for why, box in boxes.items()}
+    for why, call in calls.items():
+        refused = failure(call)
+        assert refused.code == ErrorCode.TRY_AGAIN_LATER
+        assert "the controller has not programmed its flows" in refused.msg
+        assert why in refused.msg
+        boxes[why].delete()
+
+
 # What hangs.
 
 

@@ -325,6 +325,22 @@ def passes(box: Box) -> bool:
     return True
 
 
+def test_c30_check_of_an_address_that_the_result_gives_and_the_pod_has_not(node: Node, clean: NodeState) -> None:
+    box = node.box("told")
+    result = box.add()
+    a = box.attachment
+    env = {"CNI_CONTAINERID": a.container, "CNI_IFNAME": "eth0", "CNI_NETNS": a.netns}
+    # One that another plugin gave to an interface of its own is that plugin's to check.
+    result["interfaces"].append({"name": "other0", "sandbox": a.netns})
+    result["ips"].append({"interface": 2, "address": "192.0.2.1/32"})
+    assert node.call("CHECK", {**CONF, "prevResult": result}, env).status == 0
+    result["ips"].append({"interface": 1, "address": "10.244.1.251/32"})
+    told = error(node.call("CHECK", {**CONF, "prevResult": result}, env))
+    assert told["code"] == ErrorCode.CHECK_FAILED
+    assert "the pod's interface eth0 has no address 10.244.1.251, which prevResult gives it" in told["msg"]
+    box.delete()
+
+
 def test_c29_check_needs_the_result_of_the_add(node: Node) -> None:
     env = {"CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0", "CNI_NETNS": "/x"}
     told = error(node.call("CHECK", CONF, env))

@@ -82,7 +82,7 @@ def test_a_controller_that_is_away_is_told_when_one_has_to_be_there(node: Host) 
         bridge = NodeBridge(loop.session(node.ovs.remote, OWN), "br-int", controller_seconds=0.0)
         bridge.start()
         bridge.wait_ready(WAIT)
-        around = Surroundings(_no_network, list, lambda _: (), lambda _: False, lambda _: {})
+        around = Surroundings(_no_network, list, lambda _: (), lambda _: False, lambda _: {}, lambda _: "")
         attacher = Attacher(bridge, around, seed=1)
         status = Status(bridge, rundir_of(node.ovs.remote), attacher, lambda: ["other"], lambda: bool(expected))
 

@@ -56,7 +56,7 @@ def attacher() -> Iterator[Attacher]:
     with OvsdbLoop() as loop:
         yield Attacher(
             NodeBridge(loop.session(REMOTE, OWN), "br-int"),
-            Surroundings(no_network, list, lambda _: (), lambda _: False, lambda _: {}),
+            Surroundings(no_network, list, lambda _: (), lambda _: False, lambda _: {}, lambda _: ""),
             seed=1,
         )
 

@@ -177,7 +177,10 @@ def test_what_is_reserved_is_so_within_bounds():
 
 
 def test_bounds_that_miss_the_podcidr_are_told_by_name():
-    with pytest.raises(Unavailable, match=r"team has no address in this node's podCIDR 10\.1\.0\.0/24"):
+    with pytest.raises(
+        Unavailable,
+        match=r"team \(10\.2\.0\.0 to 10\.2\.0\.255\) has no address in this node's podCIDR 10\.1\.0\.0/24",
+    ):
         pools("10.1.0.0/24").allocate(NONE, (), Wish(within=(bounds("team", "10.2.0.0/24"),)))
 
 

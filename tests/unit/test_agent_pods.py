@@ -15,15 +15,15 @@ from node_agent.pods import PodBook
 ANNOTATIONS = {"weft.dev/ips": "10.1.0.5"}
 
 
-def pod(name="web", uid="u1", **annotations):
+def pod(name="web", uid="u1", node="node1", **annotations):
     meta = {"name": name, "namespace": "test", "uid": uid, "annotations": {**ANNOTATIONS, **annotations}}
-    return parse_pod(json.dumps({"metadata": meta}).encode())
+    return parse_pod(json.dumps({"metadata": meta, "spec": {"nodeName": node}}).encode())
 
 
 @pytest.fixture
 def book():
     """Without an API server: what it does not know, it can only fail to ask for."""
-    return PodBook(ApiClient(from_url("http://127.0.0.1:1")))
+    return PodBook(ApiClient(from_url("http://127.0.0.1:1")), "node1")
 
 
 def asked(book, name="web", uid="u1"):
@@ -64,3 +64,14 @@ def test_the_runtime_knows_a_static_pod_by_another_uid(book):
     mirror = {MIRROR: "of-the-file"}
     book.apply(Applied(pod(uid="of-the-mirror", **mirror)))
     assert asked(book, uid="of-the-file") == {**ANNOTATIONS, **mirror}
+
+
+def test_a_pod_of_this_node_is_not_doubted(book):
+    book.apply(Listed("Pod", (pod(), pod("other", node="node2"), pod("new", node=""))))
+    assert book.doubt(PodArgs("test", "web", "u1")) == book.doubt(PodArgs("test", "web", "")) == ""
+    assert book.doubt(PodArgs("test", "other", "")) == "Pod test/other is bound to node node2, not to this one"
+    assert book.doubt(PodArgs("test", "new", "")) == "Pod test/new is bound to no node, not to this one"
+
+
+def test_what_the_api_does_not_say_is_not_doubted(book):
+    assert book.doubt(PodArgs("test", "web", "u1")) == ""

@@ -41,7 +41,11 @@ class Agent:
     def start(self, loop: OvsdbLoop) -> None:
         switch = NodeBridge(loop.session("unix:/nowhere/db.sock", OWN), "br-int")
         self.verbs = Verbs(
-            Attacher(switch, Surroundings(self.network, list, lambda _: (), lambda _: False, lambda _: {}), seed=1),
+            Attacher(
+                switch,
+                Surroundings(self.network, list, lambda _: (), lambda _: False, lambda _: {}, lambda _: ""),
+                seed=1,
+            ),
             lambda: self.reasons,
             lambda: self.status,
             self.metrics,

@@ -29,7 +29,7 @@ def _text(told: list[Told], choice: Choice) -> list[str]:
 
 def test_all_nodes_together() -> None:
     assert _text(_told(), Choice()) == [
-        "CNI requests on 2 nodes since their agents started, the last at 2026-01-02 03:00:03 UTC",
+        "CNI requests on 2 nodes since their agents started, the last agent at 2026-01-02 03:00:03 UTC",
         "",
         "VERB  STEP           COUNT  P50-MS  P90-MS  P99-MS",
         "ADD   whole request      3    3.79  > 10 s  > 10 s",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_r9_the_list_works_with_old_and_new_libcni() -> None:
     assert conflist["cniVersions"] == ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]
     assert conflist["name"] == "weft"
     assert [plugin["type"] for plugin in conflist["plugins"]] == ["weft"]
+
+
+def test_the_list_with_portmap_in_the_docs_is_wefts_own_with_portmap_behind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cni.md").read_text()
+    (block,) = re.findall(r"```json\n(\{\n.*?)```", page, re.DOTALL)
+    own, shown = json.loads(render_conflist()), json.loads(block)
+    behind = {"type": "portmap", "capabilities": {"portMappings": True}}
+    assert shown == {**own, "plugins": [*own["plugins"], behind]}
 
 
 def test_other_plugins_are_chained_behind_weft() -> None:

@@ -220,8 +220,26 @@ def test_c13_a_field_that_cannot_be_honoured_is_error_2_with_key_and_value() -> 
         assert isinstance(parse(ENV, conf(ipMasq=granted)), Add)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "advice"),
+    [
+        ("mtu", 1400, "the agent's setting mtu"),
+        ("MTU", 1400, "the agent's setting mtu"),
+        ("ingressRate", 8000, "declare the capability bandwidth"),
+        ("egressBurst", 8000, "declare the capability bandwidth"),
+    ],
+)
+def test_c13_what_other_plugins_take_and_weft_does_otherwise_is_refused(key: str, value: int, advice: str) -> None:
+    error = refused(ENV, conf(**{key: value}))
+    assert error.code is ErrorCode.UNSUPPORTED_FIELD
+    assert f"{key}={value}: " in error.msg
+    assert advice in error.msg
+    assert isinstance(parse(ENV, conf(**{key: 0})), Add)
+    assert isinstance(parse(env(COMMAND="DEL"), conf(**{key: value})), Del)
+
+
 def test_c13_c14_unknown_and_reserved_keys_are_tolerated() -> None:
-    extra = {"args": {"cni": {"labels": []}}, "capabilities": {"ips": True}, "cni.dev/x": 1, "mtu": 9000}
+    extra = {"args": {"cni": {"labels": []}}, "capabilities": {"ips": True}, "cni.dev/x": 1, "another": 9000}
     assert parsed_conf(conf(**extra)).raw == CONF | extra
 
 

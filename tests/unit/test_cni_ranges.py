@@ -78,6 +78,7 @@ def test_pools_by_namespace():
         "a": (span("10.1.0.0", "10.1.0.127"), span("::80", "::ff")),
         "b": (span("0.0.0.64", "0.0.0.127"),),
     }
+    assert parse_pools({"AddressPOOLS": {"a": ["10.1.0.0/25"]}}) == {"a": (span("10.1.0.0", "10.1.0.127"),)}
     assert parse_pools({}) == parse_pools({"addressPools": None}) == {}
 
 
@@ -93,7 +94,7 @@ def test_ranges_of_one_namespace_may_overlap_and_those_of_two_may_not():
     ("pools", "named"),
     [
         ({"a": ["10.1.0.1/24"]}, 'addressPools.a="10.1.0.1/24": expected a CIDR'),
-        ({"a": "10.1.0.0/24"}, 'addressPools={"a":"10.1.0.0/24"}'),
+        ({"a": "10.1.0.0/24"}, 'addressPools.a="10.1.0.0/24"'),
         (["10.1.0.0/24"], 'addressPools=["10.1.0.0/24"]'),
     ],
 )

@@ -132,6 +132,19 @@ def test_c44_c45_dns_of_the_runtime_beats_that_of_the_configuration():
 def test_c44_dns_that_cannot_be_read_is_refused():
     with pytest.raises(CniError, match=r"runtimeConfig\.dns\.servers=7"):
         parse_requested({}, {}, {"dns": {"servers": 7}})
+    with pytest.raises(
+        CniError, match=r"runtimeConfig\.dns\.nameservers=.*expected one of servers, searches, options"
+    ):
+        parse_requested({}, {}, {"dns": {"nameservers": ["10.0.0.1"]}})
+
+
+@pytest.mark.parametrize("key", ["shapedSubnets", "unshapedSubnets"])
+def test_c44_what_is_not_to_be_shaped_is_refused(key):
+    asked = {"ingressRate": 8000, "ingressBurst": 16000, key: ["10.0.0.0/8"]}
+    with pytest.raises(CniError, match=rf'runtimeConfig\.bandwidth\.{key}=\["10\.0\.0\.0/8"\]') as caught:
+        parse_bandwidth({"bandwidth": asked})
+    assert caught.value.code is ErrorCode.UNSUPPORTED_FIELD
+    assert parse_bandwidth({"bandwidth": {**asked, key: []}}).ingress == Limit(8000, 16000)
 
 
 def test_c44_c45_limits_in_each_direction():

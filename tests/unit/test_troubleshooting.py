@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.reference import commands
+from cni.errors import ErrorCode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
@@ -58,9 +59,67 @@ def quoted() -> Iterator[str]:
 
 def is_said(message: str) -> bool:
     """Whether some text of the code is this message, … standing for anything on either side."""
+    return any(pattern(message).search(text) for text in texts())
+
+
+def pattern(message: str) -> re.Pattern[str]:
     parts = [re.escape(part.strip()) for part in message.split("…") if part.strip()]
-    pattern = re.compile(".*".join(parts), re.DOTALL)
-    return any(pattern.search(text) for text in texts())
+    return re.compile(".*".join(parts), re.DOTALL)
+
+
+def coded() -> Iterator[tuple[int, str]]:
+    """The messages of CNI requests with the codes that the page gives them."""
+    for code, message in re.findall(r"^\| (\d+) \| `([^`]+)`", PAGE.read_text(), re.MULTILINE):
+        yield int(code), message
+
+
+@cache
+def codes() -> tuple[tuple[str, int], ...]:
+    """Texts of the agent with the code that they come with: by `CniError(ErrorCode.X, text)`, or as the message of an
+    exception that is turned into one."""
+    trees = [
+        ast.parse(path.read_text()) for name in ("cni", "node_agent") for path in sorted((ROOT / name).glob("*.py"))
+    ]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    raised = {node: code for node in nodes if (code := _raised_code(node)) is not None}
+    turned = {
+        node.type.id: raised[inner]
+        for node in nodes
+        if isinstance(node, ast.ExceptHandler) and isinstance(node.type, ast.Name)
+        for inner in ast.walk(node)
+        if inner in raised
+    }
+    told = [*raised.items(), *((node, turned[name]) for node in nodes if (name := _exception(node)) in turned)]
+    return tuple((text, code) for node, code in told for inner in ast.walk(node) if (text := _text(inner)))
+
+
+def _exception(node: ast.AST) -> str:
+    """The name of the class that is defined or called."""
+    match node:
+        case ast.ClassDef(name=name) | ast.Call(func=ast.Name(id=name)):
+            return name
+    return ""
+
+
+def _raised_code(node: ast.AST) -> int | None:
+    match node:
+        case ast.Call(func=ast.Name(id="CniError"), args=[ast.Attribute(attr=name), *_]):
+            return int(ErrorCode[name])
+    return None
+
+
+def test_codes_are_those_that_messages_come_with() -> None:
+    """As far as a message stands beside its code; some come from layers that know no codes."""
+    resolved = 0
+    for code, message in coded():
+        said = {each for text, each in codes() if pattern(message).search(text)}
+        assert said in ({code}, set()), message
+        resolved += bool(said)
+    assert resolved >= 9
+
+
+def test_every_code_of_wefts_own_is_explained() -> None:
+    assert {code for code in ErrorCode if code >= 100} <= {code for code, _ in coded()}
 
 
 @pytest.mark.parametrize("message", sorted(set(quoted())))
