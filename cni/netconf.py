@@ -27,7 +27,7 @@ from cni.result import SUPPORTED_VERSIONS, Dns, Result, parse_dns, parse_prev_re
 
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _MAX_IFNAME_BYTES = 15  # IFNAMSIZ less the NUL
-_RESERVED_IFNAMES = (".", "..", "all", "default")  # the last two are directories beside those of interfaces in sysctl
+_SYSCTL_DIRECTORIES = ("all", "default")  # beside those of interfaces
 _OLDEST_VERSION = "0.1.0"  # what a configuration without cniVersion means
 _FALLBACK_VERSION = "1.0.0"  # what an error says when the configuration's version is unknown
 _UNDERSTOOD = ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH")
@@ -161,7 +161,7 @@ def error_version(stdin: bytes) -> str:
 
 def _attachment_command(verb: str, env: Mapping[str, str], conf: NetConf) -> Command:
     if verb == "DEL":
-        return Del(_attachment(env, _pod_if_readable(env, conf)), conf)
+        return Del(_attachment(env, _pod_if_readable(env, conf), removing=True), conf)
     args = parse_args(env.get("CNI_ARGS", ""))
     attachment = _attachment(env, parse_pod(args, conf.raw))
     if verb == "ADD":
@@ -198,7 +198,8 @@ def _check_env(env: Mapping[str, str]) -> str:
             ErrorCode.INVALID_ENVIRONMENT,
             f"required environment variables missing: {', '.join(missing)}",
         )
-    for name in _UNDERSTOOD:
+    # A DEL follows the ADD that was refused for it, again and again until it succeeds.
+    for name in () if verb == "DEL" else _UNDERSTOOD:
         if not env.get(name, "").isprintable():
             _refuse(name, env[name], "expected printable UTF-8 text")
     return verb
@@ -208,23 +209,24 @@ def _refuse(name: str, value: str, expected: str) -> NoReturn:
     raise CniError(ErrorCode.INVALID_ENVIRONMENT, f"{name}={show(value)}: {expected}")
 
 
-def _attachment(env: Mapping[str, str], pod: PodArgs) -> Attachment:
+def _attachment(env: Mapping[str, str], pod: PodArgs, *, removing: bool = False) -> Attachment:
     container, ifname = env["CNI_CONTAINERID"], env["CNI_IFNAME"]
     if not _IDENTIFIER.fullmatch(container):
         _refuse("CNI_CONTAINERID", container, "expected a letter or digit, then letters, digits, '_', '.', '-'")
-    if (problem := _ifname_problem(ifname)) is not None:
+    if (problem := _ifname_problem(ifname, removing=removing)) is not None:
         _refuse("CNI_IFNAME", ifname, problem)
     override = env.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
     return Attachment(container, env.get("CNI_NETNS", ""), ifname, pod, override)
 
 
-def _ifname_problem(name: str) -> str | None:
-    """What the kernel does not take as a name, and `%d`, for which it would put a number."""
+def _ifname_problem(name: str, *, removing: bool) -> str | None:
+    """What the kernel does not take as a name; for what is to be made also `%d`, for which it would put a number, and
+    names that sysctl has for something else."""
     if len(name.encode()) > _MAX_IFNAME_BYTES:
         return f"an interface name has at most {_MAX_IFNAME_BYTES} bytes"
-    if name in _RESERVED_IFNAMES:
+    if name in (".", "..") or (name in _SYSCTL_DIRECTORIES and not removing):
         return "this name is reserved"
-    if any(c in "/:%" or c.isspace() for c in name):
+    if any(c in "/:" or c.isspace() for c in name) or ("%" in name and not removing):
         return "an interface name has no '/', ':', '%' or white space"
     return None
 

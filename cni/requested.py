@@ -81,19 +81,35 @@ def parse_args(text: str) -> dict[str, str]:
 
 
 def parse_pod(args: Mapping[str, str], conf: Mapping[str, Any]) -> PodArgs:
-    """The pod in CNI_ARGS and `args.cni`. Unknown keys are left alone. Errors: CniError 4 or 7."""
-    known = {key: _twin(args, conf, "K8S_POD_" + key) for key in ("NAMESPACE", "NAME", "UID", "INFRA_CONTAINER_ID")}
+    """The pod in CNI_ARGS, and in `args.cni` where a runtime gives none. Unknown keys are left alone.
+
+    Errors: CniError 4 or 7, also when the two name different pods: what stands in the configuration of a further
+    attachment can be its user's, and is not to choose whose policies count.
+    """
+    known = {key: _either(args, conf, "K8S_POD_" + key) for key in ("NAMESPACE", "NAME", "UID", "INFRA_CONTAINER_ID")}
     for key in ("NAMESPACE", "NAME"):
         if known[key] and not _KUBERNETES_NAME.fullmatch(known[key]):
             raise CniError(
                 ErrorCode.INVALID_ENVIRONMENT,
                 f"CNI_ARGS: K8S_POD_{key}={show(known[key])}: not a Kubernetes name",
             )
+    for key, value in known.items():
+        if not value.isprintable():
+            raise CniError(
+                ErrorCode.INVALID_ENVIRONMENT, f"CNI_ARGS: K8S_POD_{key}={show(value)}: expected printable text"
+            )
     return PodArgs(known["NAMESPACE"], known["NAME"], known["UID"], known["INFRA_CONTAINER_ID"])
 
 
-def _twin(args: Mapping[str, str], conf: Mapping[str, Any], key: str) -> str:
-    return field(_args_cni(conf), key, str, "", where="args.cni.") or args.get(key, "")
+def _either(args: Mapping[str, str], conf: Mapping[str, Any], key: str) -> str:
+    told, configured = args.get(key, ""), field(_args_cni(conf), key, str, "", where="args.cni.")
+    if told and configured not in ("", told):
+        raise CniError(
+            ErrorCode.INVALID_ENVIRONMENT,
+            f"network configuration: args.cni.{key}={show(configured)}: CNI_ARGS says {show(told)}, and the pod"
+            " is the runtime's to name; remove the key",
+        )
+    return told or configured
 
 
 def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ row is gone. Between the choice of an address and the commit of its row it is he
 between has committed nothing, so nothing leaks.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +23,7 @@ from node_agent.bridge import NodeBridge, NotInTime
 from node_agent.ipam import Exhausted, IPAddress, Pools, gateway_address
 from node_agent.netlink import SharedNetlink
 from node_agent.netns import NetNs, NotANamespace
+from node_agent.turns import Gone, Turns, stays
 from node_agent.wiring import InterfaceExists
 from openflow.constants import GATEWAY_MAC, ROUTER_MAC
 from openflow.errors import ManagementError
@@ -80,11 +80,11 @@ class Attacher:
         self._around = around
         self._addresses = Addresses(switch.addresses, seed)
         self._netlink = SharedNetlink()
-        self._busy: set[AttachmentKey] = set()
-        self._idle = threading.Condition()
+        self._turns: Turns[AttachmentKey] = Turns()
 
-    def add(self, command: Add, measure: Measure = _unmeasured) -> Result:
-        """CNI ADD: returns when the pod's first packet will meet its flows. Raises CniError; nothing is left then."""
+    def add(self, command: Add, measure: Measure = _unmeasured, gone: Gone = stays) -> Result:
+        """CNI ADD: returns when the pod's first packet will meet its flows. Raises CniError, and CallerGone when the
+        caller has left before its turn; nothing is left then."""
         key = _key(command)
         pod = command.attachment.args
         if not pod.namespace or not pod.pod:
@@ -93,7 +93,7 @@ class Attacher:
                 "CNI_ARGS has no K8S_POD_NAMESPACE and K8S_POD_NAME: Weft attaches Kubernetes pods; for a runtime"
                 " that gives none, put them into the plugin's configuration, under args.cni",
             )
-        with self._turn(key), _explained(), ExitStack() as undo:
+        with self._turns.take(key, gone), _explained(), ExitStack() as undo:
             netns = undo.enter_context(_open(command))
             name = port_name(pod.namespace, pod.pod, key)
             self._drop_stale(name, key)
@@ -133,13 +133,13 @@ class Attacher:
             doubt = self._around.doubt(PodArgs(port.namespace, port.pod, port.uid))
             raise NotInTime(f"{e}; {doubt}" if doubt else str(e)) from e
 
-    def delete(self, command: Del, measure: Measure = _unmeasured) -> None:
+    def delete(self, command: Del, measure: Measure = _unmeasured, gone: Gone = stays) -> None:
         """CNI DEL: succeeds when nothing of the attachment is left, also if nothing was. Raises CniError; for the
-        node's own namespace as the Go skeleton does, after all was removed."""
+        node's own namespace as the Go skeleton does, after all was removed. CallerGone, as `add`."""
         key = _key(command)
         pod = command.attachment.args
         named = (port_name(pod.namespace, pod.pod, key),) if pod.namespace and pod.pod else ()
-        with self._turn(key), _explained():
+        with self._turns.take(key, gone), _explained():
             self._remove_all(key, named, measure)
         # What there was is gone all the same.
         with suppress(NotANamespace), NetNs.open(command.attachment.netns) as netns:
@@ -159,9 +159,12 @@ class Attacher:
 
     def _problems(self, command: Check, port: PodPort) -> list[str]:
         problems = [*inspection.port_problems(port)]
-        if not wiring.exists(port.name):
+        host_end = wiring.host_end(port.name)
+        if host_end is None:
             # The pod's end went with it: nothing in there is worth a word.
             return [*problems, f"interface {port.name} is missing on the node"]
+        if not host_end.up:
+            problems.append(f"interface {port.name} is down on the node")
         with _open(command) as netns:
             found = wiring.pod_end(port.key.ifname, netns)
         wanted = _attachment(port, self._around.network(), command.bandwidth)
@@ -171,9 +174,9 @@ class Attacher:
             problems += (f"the switch has no flow {flow}" for flow in self._around.missing_flows(port))
         return problems
 
-    def collect(self, command: Gc) -> None:
+    def collect(self, command: Gc, gone: Gone = stays) -> None:
         """CNI GC: remove this network's attachments that the runtime does not know. Goes on after errors, then
-        raises CniError with all of them."""
+        raises CniError with all of them. CallerGone: the caller left, and what it knows has aged."""
         if command.valid is None:
             return
         errors = []
@@ -181,7 +184,7 @@ class Attacher:
             if key.network != command.conf.name or (key.container, key.ifname) in command.valid:
                 continue
             try:
-                with self._turn(key), _explained():
+                with self._turns.take(key, gone), _explained():
                     self._remove_all(key)
             except CniError as e:
                 errors.append(f"container {key.container}, interface {key.ifname}: {e.msg}")
@@ -191,8 +194,7 @@ class Attacher:
     def _attachments(self) -> Iterable[AttachmentKey]:
         """All there are or will be: a runtime calls nothing else during a GC (SPEC, Lifecycle & Ordering), so what
         is under way still is an ADD whose caller was killed, perhaps before its row was committed."""
-        with self._idle:
-            under_way = dict.fromkeys(self._busy)
+        under_way = dict.fromkeys(self._turns.under_way())
         with _explained():
             return under_way | dict.fromkeys(port.key for port in self._ledger().values())
 
@@ -286,19 +288,6 @@ class Attacher:
         if port is None:
             return "which is being attached"
         return f"{port.namespace}/{port.pod} (container {port.key.container})"
-
-    @contextmanager
-    def _turn(self, key: AttachmentKey) -> Iterator[None]:
-        """One request at a time for an attachment; others do not wait for it."""
-        with self._idle:
-            self._idle.wait_for(lambda: key not in self._busy)
-            self._busy.add(key)
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._busy.discard(key)
-                self._idle.notify_all()
 
 
 def pod_mac(key: AttachmentKey) -> str:

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cni.errors import CniError, ErrorCode
 from cni.frame import FrameError, Request, RequestParser, encode_answer
 from cni.netconf import error_version
 from daemon import logs
+from node_agent.turns import CallerGone, Gone
 
 READ_SECONDS = 10.0
 _CHUNK = 1 << 16
@@ -23,8 +25,8 @@ _CREDENTIALS = struct.Struct("iII")
 
 log = logs.get("weft.cni")
 
-Serve = Callable[[Request], bytes]
-"""Carries a request out and returns what the plugin prints. Raises CniError."""
+Serve = Callable[[Request, Gone], bytes]
+"""Carries a request out and returns what the plugin prints. Raises CniError, and CallerGone."""
 
 Refused = Callable[[Request, CniError, float], None]
 """Told of each request that was answered with an error, and after how many seconds."""
@@ -95,14 +97,19 @@ class CniServer:
         except CniError as e:
             return self._refuse(_UNREAD, e, started)
         # A runtime that gave up may have sent its DEL already: an ADD begun now would outlive its container.
-        if _gone(peer):
-            log.warning("CNI request dropped: its caller is gone", verb=_verb(request))
-            return b""
-        return self._answer(request, started)
-
-    def _answer(self, request: Request, started: float) -> bytes:
         try:
-            answer = encode_answer(0, self._serve(request))
+            if _gone(peer):
+                raise CallerGone
+            return self._answer(request, partial(_gone, peer), started)
+        except CallerGone:
+            log.warning("CNI request dropped: its caller is gone", **_about(request))
+            return b""
+
+    def _answer(self, request: Request, gone: Gone, started: float) -> bytes:
+        try:
+            answer = encode_answer(0, self._serve(request, gone))
+        except CallerGone:
+            raise
         except CniError as e:
             return self._refuse(request, e, started)
         except Exception as e:

@@ -9,6 +9,7 @@ from cni.frame import Request
 from node_agent.attach import Attacher
 from node_agent.metrics import Metrics
 from node_agent.status import Reason
+from node_agent.turns import Gone, stays
 
 
 class Verbs:
@@ -27,27 +28,27 @@ class Verbs:
         self._status = status
         self._metrics = metrics
 
-    def serve(self, request: Request) -> bytes:
-        """What the plugin prints on stdout. Raises CniError."""
+    def serve(self, request: Request, gone: Gone = stays) -> bytes:
+        """What the plugin prints on stdout. Raises CniError, and CallerGone."""
         verb = netconf.verb_of(request.env)
         started = time.monotonic()
         try:
-            return self._dispatch(netconf.parse(request.env, request.stdin))
+            return self._dispatch(netconf.parse(request.env, request.stdin), gone)
         finally:
             self._metrics.requests.labels(verb).observe(time.monotonic() - started)
 
-    def _dispatch(self, command: netconf.Command) -> bytes:
+    def _dispatch(self, command: netconf.Command, gone: Gone) -> bytes:
         match command:
             case netconf.Add():
                 self._demand()
-                made = self._attacher.add(command, self._stopwatch("ADD"))
+                made = self._attacher.add(command, self._stopwatch("ADD"), gone)
                 return result.render(made, command.conf.cni_version)
             case netconf.Del():
-                self._attacher.delete(command, self._stopwatch("DEL"))
+                self._attacher.delete(command, self._stopwatch("DEL"), gone)
             case netconf.Check():
                 self._attacher.check(command)
             case netconf.Gc():
-                self._attacher.collect(command)
+                self._attacher.collect(command, gone)
             case netconf.Status():
                 self._report()
             case netconf.Version():

@@ -120,7 +120,7 @@ def delete(host_ifname: str) -> bool:
     An interface of that name that is not a pod's stays: no row in a database may cost the node its uplink.
     """
     with Netlink() as netlink:
-        if not _is_pods(netlink, host_ifname):
+        if _pods(netlink, host_ifname) is None:
             return False
     departure.delete_link(host_ifname)
     return True
@@ -128,8 +128,13 @@ def delete(host_ifname: str) -> bool:
 
 def exists(host_ifname: str) -> bool:
     """Whether there is a pod's host end of that name."""
+    return host_end(host_ifname) is not None
+
+
+def host_end(host_ifname: str) -> Link | None:
+    """The pod's host end of that name."""
     with Netlink() as netlink:
-        return _is_pods(netlink, host_ifname)
+        return _pods(netlink, host_ifname)
 
 
 def host_interfaces() -> tuple[str, ...]:
@@ -165,9 +170,9 @@ def _rate(netlink: Netlink, link: Link) -> int:
     return shaping.rate(netlink.query(shaping.get(link.index, link.name)))
 
 
-def _is_pods(netlink: Netlink, host_ifname: str) -> bool:
+def _pods(netlink: Netlink, host_ifname: str) -> Link | None:
     link = rtnl_read.link(netlink, host_ifname)
-    return link is not None and link.group == POD_GROUP
+    return link if link is not None and link.group == POD_GROUP else None
 
 
 def _configure_here(attachment: Attachment) -> frozenset[IPAddress]:

@@ -24,6 +24,7 @@ from cni.frame import Request
 from node_agent import main, verbs
 from node_agent.netlink import SharedNetlink
 from node_agent.netns import _describe
+from node_agent.turns import Gone
 from ovsdb.session import OvsdbSession
 
 CHANGING = {"send", "sendall", "sendto", "sendmsg", "ioctl", "write", "pwrite", "unlink", "mkdir"}
@@ -96,14 +97,14 @@ def _asker(frame: FrameType | None) -> str:
 def look_at_requests(directory: Path) -> None:
     serve = verbs.Verbs.serve
 
-    def looked_at(self: verbs.Verbs, request: Request) -> bytes:
+    def looked_at(self: verbs.Verbs, request: Request, gone: Gone) -> bytes:
         _, asks, number = request.env.get("CNI_ARGS", "").partition("STOP_BEFORE=")
         if not asks:
-            return serve(self, request)
+            return serve(self, request, gone)
         steps = Steps(request, int(number.partition(";")[0]), directory)
         steps.follow()
         try:
-            return serve(self, request)
+            return serve(self, request, gone)
         finally:
             steps.end()
 

@@ -9,6 +9,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,11 @@ from cni.frame import Request, encode_request
 from lab.bringup import CONTROLLER
 from lab.lab import Lab
 from lab.runtime import RuntimeFailure
+from node_agent.attach import PROGRAM_SECONDS
 from ovsdb.rows import AttachmentKey, port_name
+
+HEARD = 0.3
+"""Seconds in which the agent surely hears of a call."""
 
 NODES = ("node1", "node2", "node3")
 
@@ -289,25 +294,62 @@ def _start_add(box: Box) -> subprocess.Popen[bytes]:
     return plugin
 
 
+def killed(node: Node, verb: str, box: Box, after: float = 0.0) -> None:
+    """A call whose executable is killed after so many seconds."""
+    a = box.attachment
+    env = {"CNI_COMMAND": verb, "CNI_CONTAINERID": a.container, "CNI_NETNS": a.netns, "CNI_IFNAME": a.ifname}
+    env["CNI_ARGS"] = ";".join(f"{key}={value}" for key, value in a.args.items())
+    request = Request(env, b'{"cniVersion":"1.0.0","name":"weft","type":"weft"}')
+    with socket.socket(socket.AF_UNIX) as relay:
+        relay.connect(str(node.config.paths.cni_socket))
+        relay.sendall(encode_request(request))
+        time.sleep(after)
+
+
 def test_c24_an_add_that_the_agent_comes_to_after_its_caller_died_is_not_begun(
     node: Node, threads: ThreadPoolExecutor
 ) -> None:
     """A busy agent may find the killed plugin's ADD and the runtime's DEL side by side, and take either first."""
     before = node.state()
     box = node.box("late")
-    a = box.attachment
-    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": a.container, "CNI_NETNS": a.netns, "CNI_IFNAME": a.ifname}
-    env["CNI_ARGS"] = ";".join(f"{key}={value}" for key, value in a.args.items())
-    request = Request(env, b'{"cniVersion":"1.0.0","name":"weft","type":"weft"}')
     with node.stopped(node.agent):
         for _ in range(5):
-            with socket.socket(socket.AF_UNIX) as killed:
-                killed.connect(str(node.config.paths.cni_socket))
-                killed.sendall(encode_request(request))
+            killed(node, "ADD", box)
         delete = threads.submit(box.delete)
     delete.result(WAIT)
     node.back_at(before)
     assert box.addresses() == []
+
+
+def test_c24_a_killed_callers_add_is_not_begun_after_the_del_that_came_for_it(
+    node: Node, threads: ThreadPoolExecutor
+) -> None:
+    before = node.state()
+    box = node.box("stale")
+    with node.stopped(CONTROLLER):
+        killed(node, "ADD", box, HEARD)  # the agent is at it, and waits for flows
+        killed(node, "ADD", box, HEARD)  # waits for its turn
+        delete = threads.submit(box.delete)
+        time.sleep(HEARD)
+    delete.result(2 * WAIT)
+    node.back_at(before)
+    assert box.addresses() == []
+
+
+def test_c24_a_killed_callers_del_does_not_take_what_a_later_add_made(
+    node: Node, threads: ThreadPoolExecutor
+) -> None:
+    before = node.state()
+    box = node.box("stale")
+    with node.stopped(CONTROLLER):
+        killed(node, "ADD", box, HEARD)
+        killed(node, "DEL", box, HEARD)
+        add = threads.submit(box.add)
+        time.sleep(PROGRAM_SECONDS)  # until the first has failed
+    assert len(add.result(2 * WAIT)["ips"]) == 2
+    box.check()
+    box.delete()
+    node.back_at(before)
 
 
 # Crowds.

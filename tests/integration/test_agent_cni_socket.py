@@ -29,6 +29,7 @@ from cni.frame import (
 )
 from cni.netconf import parse
 from node_agent.server import CniServer
+from node_agent.turns import Gone
 
 LIMIT = 20  # seconds, for what should take milliseconds
 NOBODY = 65534
@@ -62,7 +63,7 @@ class Calls:
         self.requests: list[Request] = []
         self.says: Callable[[Request], bytes] = lambda _: RESULT
 
-    def __call__(self, request: Request) -> bytes:
+    def __call__(self, request: Request, gone: Gone) -> bytes:
         self.requests.append(request)
         return self.says(request)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -323,6 +324,16 @@ def passes(box: Box) -> bool:
     except RuntimeFailure:
         return False
     return True
+
+
+def test_c30_check_of_a_host_end_that_is_down(node: Node, clean: NodeState) -> None:
+    box = node.box("host-end")
+    box.add()
+    netns.run_in(node.namespace, lambda: subprocess.run(["ip", "link", "set", box.port(), "down"], check=True))
+    refused = box.refused("check")
+    assert refused.code == ErrorCode.CHECK_FAILED
+    assert f"interface {box.port()} is down on the node" in refused.msg
+    box.delete()
 
 
 def test_c30_check_of_an_address_that_the_result_gives_and_the_pod_has_not(node: Node, clean: NodeState) -> None:

@@ -16,6 +16,7 @@ from cni.frame import Answer, Request, decode_answer, encode_request
 from node_agent.failures import KEPT, Failures, Report
 from node_agent.metrics import Metrics
 from node_agent.server import CniServer
+from node_agent.turns import Gone
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 WAIT = 10.0
@@ -129,7 +130,7 @@ def test_many_threads_at_once(kept: Kept) -> None:
 def ask(kept: Kept, tmp_path: Path) -> Iterator[Callable[[bytes], Answer]]:
     """Sends bytes to a server that refuses an ADD, fails at a DEL, and does everything else."""
 
-    def serve(request: Request) -> bytes:
+    def serve(request: Request, gone: Gone) -> bytes:
         if request.env["CNI_COMMAND"] == "ADD":
             raise BUSY
         return b"" if request.env["CNI_COMMAND"] != "DEL" else bytes({}["gone"])

@@ -190,6 +190,14 @@ def test_c10_a_bad_interface_name_is_error_4(ifname: str) -> None:
     assert f'CNI_IFNAME="{ifname}"' in error.msg
 
 
+@pytest.mark.parametrize(
+    "refused_for", [{"IFNAME": "all"}, {"IFNAME": "eth%d"}, {"ARGS": "A=\t"}, {"NETNS": "/x\xa0"}, {"PATH": "\udcff"}]
+)
+def test_r6_a_del_follows_an_add_that_was_refused_for_its_environment(refused_for: dict[str, str]) -> None:
+    assert refused(env(**refused_for), conf()).code is ErrorCode.INVALID_ENVIRONMENT
+    assert isinstance(parse(env(COMMAND="DEL", **refused_for), conf()), Del)
+
+
 @pytest.mark.parametrize("ifname", ["e", "a" * 15, "...", "net1@x"])
 def test_c10_odd_interface_names_that_linux_takes_pass(ifname: str) -> None:
     assert isinstance(parse(env(IFNAME=ifname), conf()), Add)

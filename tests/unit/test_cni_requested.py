@@ -56,9 +56,26 @@ def test_a_pod_name_kubernetes_does_not_know_is_error_4(name: str) -> None:
         assert code(lambda key=key: parse_pod({key: name}, {})) is ErrorCode.INVALID_ENVIRONMENT
 
 
-def test_c46_args_cni_beats_cni_args() -> None:
-    conf = {"args": {"cni": {"K8S_POD_NAME": "web-1", "other": {}}}}
-    assert parse_pod(CONTAINERD, conf) == PodArgs("default", "web-1", "8f2c", "abc")
+def test_args_cni_names_the_pod_where_the_runtime_does_not() -> None:
+    conf = {"args": {"cni": {"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "web-1", "other": {}}}}
+    assert parse_pod({"IgnoreUnknown": "1"}, conf) == PodArgs("default", "web-1", "", "")
+    same = {"args": {"cni": {"K8S_POD_NAME": CONTAINERD["K8S_POD_NAME"]}}}
+    assert parse_pod(CONTAINERD, same) == parse_pod(CONTAINERD, {})
+
+
+@pytest.mark.parametrize("key", ["K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID"])
+def test_a_configuration_makes_no_pod_another_one(key: str) -> None:
+    """Multus puts what a Pod's annotation says into args.cni: who may make Pods would choose whose policies count."""
+    with pytest.raises(CniError, match=rf'args\.cni\.{key}="victim": CNI_ARGS says') as caught:
+        parse_pod(CONTAINERD, {"args": {"cni": {key: "victim"}}})
+    assert caught.value.code is ErrorCode.INVALID_ENVIRONMENT
+
+
+@pytest.mark.parametrize("key", ["K8S_POD_UID", "K8S_POD_INFRA_CONTAINER_ID"])
+def test_what_no_database_can_hold_is_error_4(key: str) -> None:
+    with pytest.raises(CniError, match=rf"{key}=.*expected printable text") as caught:
+        parse_pod({}, {"args": {"cni": {key: "\0x"}}})
+    assert caught.value.code is ErrorCode.INVALID_ENVIRONMENT
 
 
 def test_c46_addresses_and_mac_come_from_the_strongest_source() -> None:
