@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from agent_fixture import Box, Node, agent_lab, show
 
+from cni.errors import ErrorCode
 from openflow.constants import ROUTER_MAC
 
 Obj = dict[str, Any]
@@ -173,14 +174,28 @@ def test_c14_c13_keys_that_nobody_must_understand_are_no_obstacle(node: Node) ->
     assert len(box.add()["ips"]) == 2
 
 
-def test_c46_args_cni_beat_cni_args(node: Node) -> None:
-    """The pod is named in `args.cni`, and CNI_ARGS say something else: no pod of that name is known to anyone."""
+def test_args_cni_name_the_pod_where_the_runtime_does_not(node: Node) -> None:
     box = node.box("named")
-    args = dict(box.attachment.args)
-    twins = {key: args[key] for key in ("K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID")}
-    box = box.speaking("1.0.0", args={"cni": twins}).having(args=dict.fromkeys(twins, "other"))
-    assert len(box.add()["ips"]) == 2
-    box.delete()
+    twins = dict(box.attachment.args)
+    del twins["IgnoreUnknown"]
+    named = box.speaking("1.0.0", args={"cni": twins})
+    assert len(named.having(args={"IgnoreUnknown": "1"}).add()["ips"]) == 2
+    named.having(args={"IgnoreUnknown": "1"}).delete()
+    refused = named.having(args={**box.attachment.args, "K8S_POD_NAME": "other"}).refused()
+    assert refused.code == ErrorCode.INVALID_ENVIRONMENT
+    assert 'CNI_ARGS says "other", and the pod is the runtime\'s to name' in refused.msg
+    assert box.addresses() == []
+
+
+def test_c46_args_cni_beat_cni_args(node: Node) -> None:
+    v4, v6 = node.spare_addresses()
+    box = node.box("twins")
+    asking = box.having(args={**box.attachment.args, "IP": "10.244.1.1", "MAC": "00:00:00:00:00:01"})
+    asking = asking.speaking("1.0.0", args={"cni": {"ips": [v4, v6], "mac": "02:00:00:00:00:02"}})
+    result = asking.add()
+    assert [ip["address"] for ip in result["ips"]] == [f"{v4}/32", f"{v6}/128"]
+    assert result["interfaces"][1]["mac"] == "02:00:00:00:00:02"
+    asking.delete()
     assert box.addresses() == []
 
 
