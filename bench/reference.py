@@ -1,4 +1,4 @@
-"""The peer of `cni-add` and `cni-add-50`: the reference plugins `bridge` and `host-local` of the CNI project.
+"""The peer of `cni-add` and `cni-add-50-reference`: the reference plugins `bridge` and `host-local` of CNI.
 
 As cheap as they can be set up: without masquerading, which would run iptables for every pod.
 """

@@ -25,6 +25,17 @@ def invalid(key: str, value: object, expected: str) -> CniError:
     return CniError(ErrorCode.INVALID_NETWORK_CONFIG, f"network configuration: {key}={show(value)}: {expected}")
 
 
+def refuse(obj: Mapping[str, Any], advice: Mapping[str, str], *, where: str = "") -> None:
+    """Error 2 for a key, in any letter case, that is set and that `advice` (by keys in lower case) says what to do
+    about."""
+    for key, value in obj.items():
+        if value and key.lower() in advice:
+            raise CniError(
+                ErrorCode.UNSUPPORTED_FIELD,
+                f"network configuration: {where}{key}={show(value)}: {advice[key.lower()]}",
+            )
+
+
 def field(obj: Mapping[str, Any], key: str, kind: type[T], default: T, *, where: str = "") -> T:
     """`obj[key]` as `kind`; absent or null gives `default`, as Go's decoder has it. Errors: code 7."""
     value = obj.get(key)

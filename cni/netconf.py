@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from cni.errors import CniError, ErrorCode
-from cni.fields import field, fold, invalid, show
+from cni.fields import field, fold, invalid, refuse, show
 from cni.ranges import Pools, parse_pools
 from cni.requested import (
     Bandwidth,
@@ -246,7 +246,7 @@ def _netconf(obj: dict[str, Any], verb: str) -> NetConf:
     version = _version(obj, verb)
     _refuse_ipam(obj)
     _refuse_unmasked(obj)
-    _refuse_foreign(obj)
+    refuse(obj, _FOREIGN)
     return NetConf(
         cni_version=version,
         name=name,
@@ -310,15 +310,6 @@ _FOREIGN = {
     **dict.fromkeys(("ingressrate", "ingressburst", "egressrate", "egressburst"), _LIMITS),
 }
 """Keys that other plugins take for what Weft does by other means, and what to do about them."""
-
-
-def _refuse_foreign(obj: Mapping[str, Any]) -> None:
-    for key, value in obj.items():
-        if value and key.lower() in _FOREIGN:
-            raise CniError(
-                ErrorCode.UNSUPPORTED_FIELD,
-                f"network configuration: {key}={show(value)}: {_FOREIGN[key.lower()]}",
-            )
 
 
 def _prev_result(obj: Mapping[str, Any], version: str, verb: str) -> Result | None:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any, NamedTuple
 
 from cni.errors import CniError, ErrorCode
-from cni.fields import field, fold, invalid, show
+from cni.fields import field, fold, invalid, refuse, show
 from cni.ranges import ANYWHERE, AskedRanges, parse_asked
 from cni.result import NO_DNS, Dns, parse_dns
 
@@ -117,12 +117,13 @@ def _args_cni(conf: Mapping[str, Any]) -> dict[str, Any]:
     return field(args, "cni", dict[str, Any], {}, where="args.")
 
 
+_UNSHAPED = dict.fromkeys(("shapedsubnets", "unshapedsubnets"), "remove it, Weft shapes all of a pod's packets")
 _DNS = ("servers", "searches", "options")
 _OTHERS = {
-    "portmappings": "chain the portmap plugin behind Weft, and declare the capability there",
-    "aliases": "remove the capability, Weft gives pods no names",
-    "infinibandguid": "remove the capability, a pod's interface is no InfiniBand device",
-    "deviceid": "remove the capability, a pod's interface is no device of the host's",
+    "portmappings": "Weft does not do this; chain the portmap plugin behind Weft, and declare the capability there",
+    "aliases": "Weft does not do this; remove the capability, Weft gives pods no names",
+    "infinibandguid": "Weft does not do this; remove the capability, a pod's interface is no InfiniBand device",
+    "deviceid": "Weft does not do this; remove the capability, a pod's interface is no device of the host's",
 }
 """Capabilities of the conventions that Weft does not have, and what to do about them. Other keys only inform."""
 
@@ -130,7 +131,7 @@ _OTHERS = {
 def parse_requested(args: Mapping[str, str], conf: Mapping[str, Any], runtime: Mapping[str, Any]) -> Requested:
     """What is asked for; the strongest source that names something wins. Errors: CniError 2 for what Weft does not
     do, 7 for what cannot be read."""
-    _refuse_others(runtime)
+    refuse(runtime, _OTHERS, where="runtimeConfig.")
     sources = (
         ("runtimeConfig.", fold(runtime)),
         ("args.cni.", fold(_args_cni(conf))),
@@ -159,13 +160,10 @@ def _annotations(runtime: Mapping[str, Any]) -> Mapping[str, str] | None:
 def parse_bandwidth(runtime: Mapping[str, Any]) -> Bandwidth:
     """`runtimeConfig.bandwidth`. A runtime makes it of the annotations kubernetes.io/ingress-bandwidth and
     egress-bandwidth. Errors: CniError 2 or 7."""
-    asked = fold(field(fold(runtime), "bandwidth", dict[str, Any], {}, where="runtimeConfig."))
-    for key in ("shapedSubnets", "unshapedSubnets"):
-        if value := asked.get(key.lower()):
-            raise CniError(
-                ErrorCode.UNSUPPORTED_FIELD,
-                f"runtimeConfig.bandwidth.{key}={show(value)}: remove it, Weft shapes all of a pod's packets",
-            )
+    where = "runtimeConfig."
+    asked = field(fold(runtime), "bandwidth", dict[str, Any], {}, where=where)
+    refuse(asked, _UNSHAPED, where=where + "bandwidth.")
+    asked = fold(asked)
     return Bandwidth(_limit(asked, "ingress"), _limit(asked, "egress"))
 
 
@@ -179,16 +177,6 @@ def _limit(asked: Mapping[str, Any], direction: str) -> Limit | None:
         if not 8 <= value <= most:
             raise invalid(where + key, value, f"a limit has {' and '.join(keys)}, in bits, of 8 to {most}")
     return limit
-
-
-def _refuse_others(runtime: Mapping[str, Any]) -> None:
-    for key, value in runtime.items():
-        if value and key.lower() in _OTHERS:
-            raise CniError(
-                ErrorCode.UNSUPPORTED_FIELD,
-                f"network configuration: runtimeConfig.{key}={show(value)}: Weft does not do this;"
-                f" {_OTHERS[key.lower()]}",
-            )
 
 
 def _dns(conf: Mapping[str, Any], runtime: Mapping[str, Any]) -> Dns:

@@ -32,17 +32,14 @@ class PodBook:
 
     def annotations(self, args: PodArgs) -> Mapping[str, str]:
         """Those of just this pod; none when the API does not know it. CniError 11: the API cannot be asked."""
-        known = self._known.get(f"{args.namespace}/{args.pod}")
-        if known is None or not known.goes_by(args.uid):
-            known = self._ask(args)
-        return known.meta.annotations if known is not None and known.goes_by(args.uid) else {}
+        pod = self._find(args)
+        return pod.meta.annotations if pod is not None and pod.goes_by(args.uid) else {}
 
     def doubt(self, args: PodArgs) -> str:
         """Why no Pod of this node is the one that a runtime speaks of; "" when one is, or the API cannot be asked."""
         name = f"{args.namespace}/{args.pod}"
-        known = self._known.get(name)
         try:
-            pod = known if known is not None and known.goes_by(args.uid) else self._ask(args)
+            pod = self._find(args)
         except CniError:
             return ""
         if pod is None:
@@ -54,6 +51,11 @@ class PodBook:
                 f"Pod {name} is bound to {f'node {pod.node_name}' if pod.node_name else 'no node'}, not to this one"
             )
         return ""
+
+    def _find(self, args: PodArgs) -> Pod | None:
+        """The Pod of that name; the API is asked when the one known is not the one meant. Raises CniError."""
+        known = self._known.get(f"{args.namespace}/{args.pod}")
+        return known if known is not None and known.goes_by(args.uid) else self._ask(args)
 
     def _ask(self, args: PodArgs) -> Pod | None:
         try:

@@ -28,6 +28,7 @@ from lab.runtime import RuntimeFailure
 from node_agent.attach import PROGRAM_SECONDS
 from ovsdb.rows import AttachmentKey, port_name
 
+CONF = b'{"cniVersion":"1.0.0","name":"weft","type":"weft"}'
 HEARD = 0.3
 """Seconds in which the agent surely hears of a call."""
 
@@ -281,28 +282,31 @@ def test_c24_a_plugin_killed_in_the_middle_leaves_nothing_after_its_del(
 
 
 def _start_add(box: Box) -> subprocess.Popen[bytes]:
-    a, paths = box.attachment, box.node.config.paths
-    env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": a.container, "CNI_NETNS": a.netns, "CNI_IFNAME": a.ifname}
-    env |= {"CNI_ARGS": ";".join(f"{key}={value}" for key, value in a.args.items()), "CNI_PATH": "/none"}
+    env = {**variables("ADD", box), "CNI_PATH": "/none", "WEFT_CNI_SOCKET": str(box.node.config.paths.cni_socket)}
     plugin = subprocess.Popen(
-        [box.node.config.lab_paths.relay], env=env | {"WEFT_CNI_SOCKET": str(paths.cni_socket)},
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        [box.node.config.lab_paths.relay], env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     assert plugin.stdin is not None
     with plugin.stdin as stdin:
-        stdin.write(b'{"cniVersion":"1.0.0","name":"weft","type":"weft"}')
+        stdin.write(CONF)
     return plugin
+
+
+def variables(verb: str, box: Box) -> dict[str, str]:
+    """The environment of a call."""
+    a = box.attachment
+    args = ";".join(f"{key}={value}" for key, value in a.args.items())
+    return {
+        "CNI_COMMAND": verb, "CNI_CONTAINERID": a.container, "CNI_NETNS": a.netns, "CNI_IFNAME": a.ifname,
+        "CNI_ARGS": args,
+    }  # fmt: skip
 
 
 def killed(node: Node, verb: str, box: Box, after: float = 0.0) -> None:
     """A call whose executable is killed after so many seconds."""
-    a = box.attachment
-    env = {"CNI_COMMAND": verb, "CNI_CONTAINERID": a.container, "CNI_NETNS": a.netns, "CNI_IFNAME": a.ifname}
-    env["CNI_ARGS"] = ";".join(f"{key}={value}" for key, value in a.args.items())
-    request = Request(env, b'{"cniVersion":"1.0.0","name":"weft","type":"weft"}')
     with socket.socket(socket.AF_UNIX) as relay:
         relay.connect(str(node.config.paths.cni_socket))
-        relay.sendall(encode_request(request))
+        relay.sendall(encode_request(Request(variables(verb, box), CONF)))
         time.sleep(after)
 
 
